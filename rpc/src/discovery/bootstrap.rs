@@ -1,0 +1,199 @@
+//! The configured addresses: each is dialed until its node is connected, and again when it is lost.
+
+use std::time::{Duration, Instant};
+
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId};
+
+use super::address::candidates;
+use crate::error::MeshError;
+use crate::reliability::Backoff;
+
+/// The first wait after a failure: nodes that start together find each other soon.
+const SHORTEST: Duration = Duration::from_millis(200);
+/// The longest, so that a node that comes back is found within seconds.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// What dialing an address came to.
+#[derive(Debug)]
+pub(crate) enum Dialed {
+    /// It is under way.
+    Now(ConnectionId),
+    /// The peer that the address names is connected.
+    Already(PeerId),
+}
+
+/// All configured addresses and how far each has come.
+#[derive(Debug)]
+pub(crate) struct Bootstrap {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    text: String,
+    addresses: Vec<Multiaddr>,
+    /// Which of the addresses is next.
+    at: usize,
+    state: State,
+    backoff: Backoff,
+    last_error: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Waiting(Instant),
+    Dialing(ConnectionId),
+    Reached(PeerId),
+    /// It is this node's own address.
+    Myself,
+}
+
+impl Bootstrap {
+    /// # Errors
+    /// [`MeshError::Address`] for what is no address.
+    pub(crate) fn new(addresses: &[String], now: Instant) -> Result<Self, MeshError> {
+        let entry = |text: &String| {
+            Ok(Entry {
+                text: text.clone(),
+                addresses: candidates(text)?,
+                at: 0,
+                state: State::Waiting(now),
+                backoff: Backoff::new(SHORTEST, LONGEST),
+                last_error: None,
+            })
+        };
+        Ok(Self { entries: addresses.iter().map(entry).collect::<Result<_, _>>()? })
+    }
+
+    /// Dials, with `dial`, every address whose time has come.
+    pub(crate) fn dial_due<F>(&mut self, now: Instant, mut dial: F)
+    where
+        F: FnMut(&Multiaddr) -> Result<Dialed, String>,
+    {
+        for entry in &mut self.entries {
+            if !matches!(entry.state, State::Waiting(at) if at <= now) {
+                continue;
+            }
+            match dial(&entry.addresses[entry.at]) {
+                Ok(Dialed::Now(connection)) => entry.state = State::Dialing(connection),
+                Ok(Dialed::Already(peer)) => entry.state = State::Reached(peer),
+                Err(error) => entry.failed(error, now),
+            }
+        }
+    }
+
+    /// A connection was made, perhaps one of these.
+    pub(crate) fn established(&mut self, connection: ConnectionId, peer: PeerId) {
+        if let Some(entry) = self.dialed_as(connection) {
+            entry.state = State::Reached(peer);
+            entry.backoff.reset();
+            entry.last_error = None;
+        }
+    }
+
+    /// A dial failed, perhaps one of these.
+    pub(crate) fn failed(&mut self, connection: ConnectionId, error: &str, now: Instant) {
+        if let Some(entry) = self.dialed_as(connection) {
+            entry.failed(error.to_owned(), now);
+        }
+    }
+
+    /// An address turned out to be this node's own.
+    pub(crate) fn is_myself(&mut self, connection: ConnectionId) {
+        if let Some(entry) = self.dialed_as(connection) {
+            entry.state = State::Myself;
+        }
+    }
+
+    /// The last connection to a peer is gone.
+    pub(crate) fn lost(&mut self, peer: PeerId, now: Instant) {
+        for entry in &mut self.entries {
+            if entry.state == State::Reached(peer) {
+                let wait = entry.backoff.wait();
+                entry.state = State::Waiting(now + wait);
+            }
+        }
+    }
+
+    /// What was tried, each with its last error.
+    pub(crate) fn tried(&self) -> Vec<String> {
+        let line = |entry: &Entry| {
+            let error = entry.last_error.as_deref().unwrap_or("no answer yet");
+            format!("{}: {error}", entry.text)
+        };
+        let others = self.entries.iter().filter(|entry| entry.state != State::Myself);
+        others.map(line).collect()
+    }
+
+    fn dialed_as(&mut self, connection: ConnectionId) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.state == State::Dialing(connection))
+    }
+}
+
+impl Entry {
+    fn failed(&mut self, error: String, now: Instant) {
+        self.last_error = Some(error);
+        self.at = (self.at + 1) % self.addresses.len();
+        // All ways to reach it are tried before it is left alone for a while.
+        let wait = if self.at == 0 { self.backoff.wait() } else { Duration::ZERO };
+        self.state = State::Waiting(now + wait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialed(bootstrap: &mut Bootstrap, now: Instant) -> Vec<(ConnectionId, String)> {
+        let mut dials = Vec::new();
+        bootstrap.dial_due(now, |address| {
+            let connection = ConnectionId::new_unchecked(rand::random_range(1..usize::MAX));
+            dials.push((connection, address.to_string()));
+            Ok(Dialed::Now(connection))
+        });
+        dials
+    }
+
+    fn one() -> (Bootstrap, Instant) {
+        let now = Instant::now();
+        (Bootstrap::new(&["10.0.0.1:1".to_owned()], now).unwrap(), now)
+    }
+
+    #[test]
+    fn a_failure_tries_the_other_transport_at_once_and_then_waits() {
+        let (mut bootstrap, now) = one();
+        let first = dialed(&mut bootstrap, now);
+        assert!(first[0].1.contains("/tcp/"));
+        assert!(dialed(&mut bootstrap, now).is_empty(), "it is being dialed");
+        bootstrap.failed(first[0].0, "refused", now);
+        let second = dialed(&mut bootstrap, now);
+        assert!(second[0].1.contains("/udp/"));
+        bootstrap.failed(second[0].0, "timeout", now);
+        assert!(dialed(&mut bootstrap, now).is_empty());
+        assert_eq!(dialed(&mut bootstrap, now + SHORTEST).len(), 1);
+        assert_eq!(bootstrap.tried(), ["10.0.0.1:1: timeout"]);
+    }
+
+    #[test]
+    fn a_node_that_was_lost_is_dialed_again() {
+        let (mut bootstrap, now) = one();
+        let peer = PeerId::random();
+        let dial = dialed(&mut bootstrap, now);
+        bootstrap.established(dial[0].0, peer);
+        assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
+        bootstrap.lost(PeerId::random(), now);
+        assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
+        bootstrap.lost(peer, now);
+        assert_eq!(dialed(&mut bootstrap, now + LONGEST).len(), 1);
+    }
+
+    #[test]
+    fn this_nodes_own_address_is_dialed_once() {
+        let (mut bootstrap, now) = one();
+        let dial = dialed(&mut bootstrap, now);
+        bootstrap.is_myself(dial[0].0);
+        assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
+        assert!(bootstrap.tried().is_empty());
+    }
+}

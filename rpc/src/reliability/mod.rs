@@ -1,0 +1,7 @@
+//! What keeps one bad peer or one bad moment from becoming everybody's.
+
+mod backoff;
+mod breaker;
+
+pub use backoff::Backoff;
+pub(crate) use breaker::Breaker;
