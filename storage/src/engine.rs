@@ -1,0 +1,179 @@
+//! sled, and nothing else names it. Its panics on damaged files become faults, and a commit is
+//! what a power cut can't take back.
+
+use std::fs::File;
+use std::io;
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Instant;
+
+use crate::error::OpenError;
+use crate::files;
+
+/// Values that share a page are written as a file of their own, which nobody syncs, once they
+/// pass a quarter of this. See [`FRAGMENT_BYTES`].
+const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+/// The most bytes of one value, less its seal. A leaf of sled's tree holds up to 17 values, 20
+/// after a merge; 20 of these stay under a quarter of a segment whatever happens to the leaf.
+pub(crate) const FRAGMENT_BYTES: usize = 48 * 1024;
+/// Where sled's files are within a store.
+pub(crate) const DIR: &str = "db";
+
+/// What sled could not do, for people. Damage and failing disks look alike from here.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault(pub(crate) String);
+
+/// The database.
+pub(crate) struct Engine {
+    db: sled::Db,
+    /// The file that sled writes. Its `flush` ends in `sync_file_range`, which a power cut undoes.
+    data: File,
+}
+
+/// One tree of the database.
+#[derive(Clone)]
+pub(crate) struct Tree(sled::Tree);
+
+/// A key and its value.
+pub(crate) type Pair = (sled::IVec, sled::IVec);
+
+impl Engine {
+    /// Opens or makes the database below `dir`, and makes it durable.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+        let path = dir.join(DIR);
+        let config = sled::Config::new()
+            .path(&path)
+            .segment_size(SEGMENT_BYTES)
+            .cache_capacity(cache_bytes)
+            .mode(sled::Mode::HighThroughput)
+            .flush_every_ms(None);
+        let db = recover(config).map_err(|error| match error {
+            NotOpened::Disk(error) => OpenError::io(&path, &error),
+            NotOpened::Damaged(why) => OpenError::Corrupt { dir: dir.to_owned(), why },
+        })?;
+        let fail = |error| OpenError::io(&path, &error);
+        let data = File::open(path.join("db")).map_err(fail)?;
+        File::open(path.join("conf")).and_then(|conf| conf.sync_all()).map_err(fail)?;
+        data.sync_all().map_err(fail)?;
+        files::sync_dir(&path).map_err(fail)?;
+        files::sync_dir(dir).map_err(fail)?;
+        Ok(Self { db, data })
+    }
+
+    /// The names of all trees.
+    pub(crate) fn trees(&self) -> Vec<String> {
+        let names = self.db.tree_names();
+        names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
+    /// Opens or makes a tree.
+    pub(crate) fn tree(&self, name: &str) -> Result<Tree, Fault> {
+        guarded(|| self.db.open_tree(name)).map(Tree)
+    }
+
+    /// Removes a tree with all in it.
+    pub(crate) fn drop_tree(&self, name: &str) -> Result<(), Fault> {
+        guarded(|| self.db.drop_tree(name)).map(drop)
+    }
+
+    /// Makes all writes before it durable.
+    pub(crate) fn commit(&self) -> Result<(), Fault> {
+        let begun = Instant::now();
+        guarded(|| self.db.flush())?;
+        self.data.sync_data().map_err(|error| Fault(error.to_string()))?;
+        metrics::histogram!("storage_flush_seconds").record(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+impl Tree {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
+        guarded(|| self.0.get(key))
+    }
+
+    pub(crate) fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), Fault> {
+        guarded(|| self.0.insert(key, value)).map(drop)
+    }
+
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), Fault> {
+        guarded(|| self.0.remove(key)).map(drop)
+    }
+
+    pub(crate) fn last_key(&self) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(guarded(|| self.0.last())?.map(|(key, _)| key.to_vec()))
+    }
+
+    /// The pairs of a range of keys, in order; it ends after the first fault.
+    pub(crate) fn scan(&self, keys: RangeInclusive<Vec<u8>>) -> Scan {
+        Scan { pairs: self.0.range(keys), failed: false }
+    }
+}
+
+/// See [`Tree::scan`].
+pub(crate) struct Scan {
+    pairs: sled::Iter,
+    failed: bool,
+}
+
+impl Iterator for Scan {
+    type Item = Result<Pair, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = guarded(|| self.pairs.next().transpose()).transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+/// Recovery reads whatever is in the files; on a thread of its own, as a panic may leave that
+/// thread's state unusable.
+fn recover(config: sled::Config) -> Result<sled::Db, NotOpened> {
+    let thread = std::thread::Builder::new().name("storage-recovery".into());
+    let running = thread.spawn(move || config.open()).map_err(NotOpened::Disk)?;
+    match running.join() {
+        Ok(opened) => opened.map_err(not_opened),
+        Err(panic) => Err(NotOpened::Damaged(panic_text(panic.as_ref()))),
+    }
+}
+
+/// Why sled has no database.
+enum NotOpened {
+    /// The disk refuses: what is on it may be as good as ever.
+    Disk(io::Error),
+    /// What is on it is not what sled wrote.
+    Damaged(String),
+}
+
+fn not_opened(error: sled::Error) -> NotOpened {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match error {
+        // These are how sled says that what it read made no sense.
+        sled::Error::Io(error)
+            if matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) =>
+        {
+            NotOpened::Damaged(error.to_string())
+        }
+        sled::Error::Io(error) => NotOpened::Disk(error),
+        other => NotOpened::Damaged(other.to_string()),
+    }
+}
+
+/// sled panics on some damage. It is not used again for what panicked: the caller reports the
+/// group as damaged, or the store as failed.
+fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| Fault(error.to_string())),
+        Err(panic) => Err(Fault(panic_text(panic.as_ref()))),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+    let short: String = text.chars().take(200).collect();
+    format!("sled gave up: {short}")
+}

@@ -1,0 +1,338 @@
+//! The orchestrators' view: which racks there are, and their numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use bookmesh_rpc::PeerId;
+use bookmesh_rpc::api::{
+    Action, ApiError, Applied, Batch, Command, Incarnation, Kind, MAX_RACKS_OF_A_TYPE, Outcome,
+    RackId, RackInfo,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::floors::Floors;
+use super::members::{Admitted, Members};
+use super::parts::{PartWriter, RestoreError, items};
+use super::remembered::{KeptItem, Remembered};
+use super::{View, foreign};
+
+/// How long a founder has, by the entries' time, before another may take its place.
+pub const FOUNDER_PATIENCE_MS: u64 = 10_000;
+
+/// A rack, and what only its founding needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    info: RackInfo,
+    /// When this founder asked first.
+    since_ms: u64,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    racks: BTreeMap<RackId, Entry>,
+    /// The next number of each kind; what was given once is never given again.
+    next: BTreeMap<Kind, u32>,
+    members: Members,
+    time_ms: u64,
+    applied_index: Option<u64>,
+    remembered: Remembered,
+    dirty: BTreeSet<RackId>,
+}
+
+/// Checkpoints are bookkeeping, no part of what a log adds up to.
+impl PartialEq for Registry {
+    fn eq(&self, other: &Self) -> bool {
+        self.racks == other.racks
+            && self.next == other.next
+            && self.members.same(&other.members)
+            && (self.time_ms, self.applied_index) == (other.time_ms, other.applied_index)
+            && self.remembered.same(&other.remembered)
+    }
+}
+
+/// What a checkpoint consists of.
+#[derive(Serialize, Deserialize)]
+enum Item {
+    Rack(Entry),
+    Member(Admitted),
+    Kept(KeptItem),
+    /// Ends every delta.
+    State {
+        next: BTreeMap<Kind, u32>,
+        time_ms: u64,
+        applied_index: Option<u64>,
+        remembered_from: u64,
+        floors: Floors,
+    },
+}
+
+/// Who asks for a rack.
+struct Founder {
+    peer: PeerId,
+    incarnation: Incarnation,
+}
+
+impl Registry {
+    /// A rack.
+    pub fn get(&self, rack: &RackId) -> Option<&RackInfo> {
+        self.racks.get(rack).map(|entry| &entry.info)
+    }
+
+    /// All racks, by name.
+    pub fn list(&self) -> impl ExactSizeIterator<Item = &RackInfo> {
+        self.racks.values().map(|entry| &entry.info)
+    }
+
+    fn answer(&mut self, command: &Command) -> Outcome {
+        let Some(key) = command.key else { return self.act(&command.action) };
+        if let Some(first) = self.remembered.answer(&key, || "registry".to_owned()) {
+            return first;
+        }
+        let outcome = self.act(&command.action);
+        self.remembered.insert(key, self.time_ms, &outcome);
+        outcome
+    }
+
+    fn act(&mut self, action: &Action) -> Outcome {
+        match action {
+            Action::AdmitMember { peer, incarnation } => {
+                self.members.admit(*peer, *incarnation).map(Applied::Member)
+            }
+            Action::RegisterRack { rack, kind, founder, incarnation, number } => {
+                let founder = Founder { peer: *founder, incarnation: *incarnation };
+                self.register(rack, *kind, founder, *number).map(Applied::Rack)
+            }
+            Action::ConfirmRack { rack, founder, incarnation } => {
+                let founder = Founder { peer: *founder, incarnation: *incarnation };
+                self.confirm(rack, &founder).map(Applied::Rack)
+            }
+            Action::FoundRack { .. }
+            | Action::Register { .. }
+            | Action::Update { .. }
+            | Action::Forget { .. } => Err(foreign("registry")),
+        }
+    }
+
+    fn register(
+        &mut self,
+        rack: &RackId,
+        kind: Kind,
+        founder: Founder,
+        number: Option<u32>,
+    ) -> Result<RackInfo, ApiError> {
+        let Some(known) = self.racks.get(rack) else {
+            return self.add(rack, kind, founder, number);
+        };
+        if known.info.kind != kind {
+            let is = format!("{rack} is of type {}", known.info.kind);
+            return Err(ApiError::invalid("type", is));
+        }
+        if let Some(number) = number {
+            return self.adopt(rack, number, &founder);
+        }
+        if self.may_replace(known, &founder) {
+            let (number, now_ms) = (known.info.number, self.time_ms);
+            return Ok(self.put(Entry::registered(rack, kind, number, &founder, now_ms)));
+        }
+        Ok(known.info.clone())
+    }
+
+    /// A rack that is new here: it gets a number, or keeps the one in its own log.
+    fn add(
+        &mut self,
+        rack: &RackId,
+        kind: Kind,
+        founder: Founder,
+        number: Option<u32>,
+    ) -> Result<RackInfo, ApiError> {
+        let given = match number {
+            Some(number) => self.claim(rack, kind, number)?,
+            None => self.next_number(kind)?,
+        };
+        let mut entry = Entry::registered(rack, kind, given, &founder, self.time_ms);
+        if number.is_some() {
+            entry.info.confirmed = true;
+        }
+        Ok(self.put(entry))
+    }
+
+    /// A known rack's own log has a number: the group has begun, so its word stands unless it was
+    /// confirmed with another.
+    fn adopt(
+        &mut self,
+        rack: &RackId,
+        number: u32,
+        founder: &Founder,
+    ) -> Result<RackInfo, ApiError> {
+        let Some(known) = self.racks.get(rack).cloned() else {
+            return Err(ApiError::RackNotFound { rack: rack.clone() });
+        };
+        let confirmed = known.info.confirmed;
+        if confirmed && known.info.number == number {
+            return Ok(known.info);
+        }
+        if confirmed {
+            let is = format!("{rack} has number {}, not {number}", known.info.number);
+            return Err(ApiError::invalid("number", is));
+        }
+        let kind = known.info.kind;
+        if known.info.number != number {
+            self.claim(rack, kind, number)?;
+        }
+        let mut entry = Entry::registered(rack, kind, number, founder, self.time_ms);
+        entry.info.confirmed = true;
+        Ok(self.put(entry))
+    }
+
+    fn may_replace(&self, known: &Entry, founder: &Founder) -> bool {
+        let RackInfo { founder: present, incarnation, confirmed, .. } = known.info;
+        // The same node with other data has lost those it began with.
+        let lost = present == founder.peer && incarnation != founder.incarnation;
+        let silent = self.time_ms >= known.since_ms.saturating_add(FOUNDER_PATIENCE_MS);
+        !confirmed && (lost || (silent && present != founder.peer))
+    }
+
+    fn confirm(&mut self, rack: &RackId, founder: &Founder) -> Result<RackInfo, ApiError> {
+        let known = self.racks.get(rack);
+        let mut entry =
+            known.cloned().ok_or_else(|| ApiError::RackNotFound { rack: rack.clone() })?;
+        let present = entry.info.founder;
+        if present != founder.peer || entry.info.incarnation != founder.incarnation {
+            let why = format!("{rack} is being founded by {}", present.short());
+            return Err(ApiError::invalid("founder", why));
+        }
+        entry.info.confirmed = true;
+        Ok(self.put(entry))
+    }
+
+    fn next_number(&mut self, kind: Kind) -> Result<u32, ApiError> {
+        let next = self.next.entry(kind).or_default();
+        if *next >= MAX_RACKS_OF_A_TYPE {
+            let why = format!("{MAX_RACKS_OF_A_TYPE} racks of a type were registered");
+            return Err(ApiError::Unavailable { what: "registry".into(), why });
+        }
+        *next += 1;
+        Ok(*next - 1)
+    }
+
+    /// Keeps a number that a rack has already from being given again.
+    fn claim(&mut self, rack: &RackId, kind: Kind, number: u32) -> Result<u32, ApiError> {
+        if number >= MAX_RACKS_OF_A_TYPE {
+            let rule = format!("must be below {MAX_RACKS_OF_A_TYPE}");
+            return Err(ApiError::invalid("number", rule));
+        }
+        let has_it = |info: &&RackInfo| (info.kind, info.number) == (kind, number);
+        if let Some(other) = self.list().filter(|info| info.id != *rack).find(has_it) {
+            return Err(ApiError::invalid(
+                "number",
+                format!("{number} is the one of {}", other.id),
+            ));
+        }
+        let next = self.next.entry(kind).or_default();
+        *next = (*next).max(number + 1);
+        Ok(number)
+    }
+
+    fn put(&mut self, entry: Entry) -> RackInfo {
+        let info = entry.info.clone();
+        self.dirty.insert(info.id.clone());
+        self.racks.insert(info.id.clone(), entry);
+        info
+    }
+
+    fn restore_item(&mut self, item: Item) -> Result<(), RestoreError> {
+        match item {
+            Item::Rack(entry) => drop(self.racks.insert(entry.info.id.clone(), entry)),
+            Item::Member(member) => self.members.restore(member),
+            Item::Kept(kept) => {
+                if !self.remembered.restore(kept, |_| None) {
+                    return Err(RestoreError("a thing in a registry".into()));
+                }
+            }
+            Item::State { next, time_ms, applied_index, remembered_from, floors } => {
+                (self.next, self.time_ms, self.applied_index) = (next, time_ms, applied_index);
+                self.remembered.restore_end(remembered_from, floors);
+                self.members.set_saved();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn registered(
+        rack: &RackId,
+        kind: Kind,
+        number: u32,
+        founder: &Founder,
+        since_ms: u64,
+    ) -> Self {
+        let Founder { peer, incarnation } = *founder;
+        let id = rack.clone();
+        let info = RackInfo { id, kind, number, founder: peer, incarnation, confirmed: false };
+        Self { info, since_ms }
+    }
+}
+
+impl View for Registry {
+    fn apply(&mut self, index: u64, batch: &Batch) -> Vec<Outcome> {
+        self.time_ms = self.time_ms.max(batch.time_ms);
+        self.remembered.expire(self.time_ms);
+        self.applied_index = Some(index);
+        batch.commands.iter().map(|command| self.answer(command)).collect()
+    }
+
+    fn pass(&mut self, index: u64) {
+        self.applied_index = Some(index);
+    }
+
+    fn applied_index(&self) -> Option<u64> {
+        self.applied_index
+    }
+
+    fn begin_full(&mut self) {
+        self.dirty = self.racks.keys().cloned().collect();
+        self.members.begin_full();
+        self.remembered.begin_full();
+    }
+
+    /// A registry is small: all of it is in the delta that ends a full checkpoint.
+    fn slice(&self, _after: Option<u64>) -> (Vec<Bytes>, Option<u64>) {
+        (Vec::new(), None)
+    }
+
+    fn take_delta(&mut self) -> Vec<Bytes> {
+        let mut parts = PartWriter::default();
+        for rack in std::mem::take(&mut self.dirty) {
+            if let Some(entry) = self.racks.get(&rack) {
+                parts.push(&Item::Rack(entry.clone()));
+            }
+        }
+        for member in self.members.unsaved() {
+            parts.push(&Item::Member(member.clone()));
+        }
+        let saved = self.remembered.each_unsaved(
+            |_| None,
+            |kept, _| {
+                parts.push(&Item::Kept(kept));
+                ControlFlow::Continue(())
+            },
+        );
+        parts.push(&Item::State {
+            next: self.next.clone(),
+            time_ms: self.time_ms,
+            applied_index: self.applied_index,
+            remembered_from: self.remembered.first(),
+            floors: self.remembered.floors(),
+        });
+        self.members.set_saved();
+        self.remembered.set_saved(saved);
+        parts.finish()
+    }
+
+    fn restore(&mut self, part: &[u8]) -> Result<(), RestoreError> {
+        items(part).try_for_each(|item| self.restore_item(item?))
+    }
+}

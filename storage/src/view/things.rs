@@ -1,0 +1,382 @@
+//! A rack's view: its things.
+
+mod saved;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bookmesh_rpc::PeerId;
+use bookmesh_rpc::api::{
+    Action, ApiError, Applied, Batch, Command, Incarnation, Info, Kind, ListThings, MAX_BATCH,
+    MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule, Thing,
+    ThingId, ThingList, ThingPatch, import_key,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use self::saved::Item;
+use super::edit::{check_limits, edited, takeover};
+use super::list::{Page, Wanted};
+use super::members::Members;
+use super::parts::{PartWriter, RestoreError, items};
+use super::remembered::Remembered;
+use super::{View, foreign};
+
+/// Encoded bytes that one slice of a checkpoint has, about.
+const SLICE_BYTES: usize = 256 * 1024;
+/// Changed things and remembered keys that the end of a delta may have: about as long to make as
+/// a slice or two, and more than what comes while a slice is written.
+const LAST_THINGS: usize = 500;
+const LAST_KEYS: usize = 2_000;
+
+/// What a rack is, since its first entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Founded {
+    rack: RackId,
+    kind: Kind,
+    number: u32,
+    /// Whether the registry has confirmed it. Nothing may be acknowledged to users before.
+    confirmed: bool,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Things {
+    founded: Option<Founded>,
+    members: Members,
+    things: BTreeMap<ThingId, Arc<Thing>>,
+    /// By name and author: several copies may share a key, and the lowest id stands for them.
+    by_import_key: BTreeSet<([u8; 16], ThingId)>,
+    /// The last id given.
+    sequence: u64,
+    /// The latest time of all entries.
+    time_ms: u64,
+    applied_index: Option<u64>,
+    remembered: Remembered,
+    /// Changed or removed since the last checkpoint.
+    dirty: BTreeSet<ThingId>,
+}
+
+/// Checkpoints are bookkeeping, no part of what a log adds up to.
+impl PartialEq for Things {
+    fn eq(&self, other: &Self) -> bool {
+        self.founded == other.founded
+            && self.members.same(&other.members)
+            && self.things == other.things
+            && self.by_import_key == other.by_import_key
+            && (self.sequence, self.time_ms) == (other.sequence, other.time_ms)
+            && self.applied_index == other.applied_index
+            && self.remembered.same(&other.remembered)
+    }
+}
+
+impl Things {
+    /// The thing with this id.
+    pub fn get(&self, id: ThingId) -> Option<&Arc<Thing>> {
+        self.things.get(&id)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.things.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.things.is_empty()
+    }
+
+    /// The rack's name, once founded.
+    pub fn rack(&self) -> Option<&RackId> {
+        self.founded.as_ref().map(|founded| &founded.rack)
+    }
+
+    /// What it holds, once founded.
+    pub fn kind(&self) -> Option<Kind> {
+        self.founded.as_ref().map(|founded| founded.kind)
+    }
+
+    /// Its number within its kind, once founded.
+    pub fn number(&self) -> Option<u32> {
+        self.founded.as_ref().map(|founded| founded.number)
+    }
+
+    /// Whether its founding was confirmed: before that nothing may be acknowledged to users.
+    pub fn confirmed(&self) -> bool {
+        self.founded.as_ref().is_some_and(|founded| founded.confirmed)
+    }
+
+    /// The member number that a node's data were given.
+    pub fn member_of(&self, peer: PeerId, incarnation: Incarnation) -> Option<MemberId> {
+        self.members.number_of(peer, incarnation)
+    }
+
+    /// A page, in id order, of about 4 MiB encoded at most: it is `cut` there.
+    pub fn list(&self, query: &ListThings) -> ThingList {
+        let wanted = Wanted::new(&query.filter);
+        let mut page = Page::new(query.after, query.offset, query.limit);
+        let total = if wanted.is_all() {
+            let from = query.after.map_or(Bound::Unbounded, Bound::Excluded);
+            for thing in self.things.range((from, Bound::Unbounded)).map(|(_, thing)| thing) {
+                page.offer(thing);
+                if page.is_full() {
+                    break;
+                }
+            }
+            self.things.len()
+        } else {
+            let matching = self.things.values().filter(|thing| wanted.takes(thing));
+            matching.inspect(|thing| page.offer(thing)).count()
+        };
+        let applied_index = self.applied_index.unwrap_or(0);
+        ThingList { things: page.things, total: total as u64, cut: page.cut, applied_index }
+    }
+
+    fn answer(&mut self, command: &Command) -> Outcome {
+        let Some(key) = command.key else { return self.act(&command.action) };
+        if let Some(first) = self.remembered.answer(&key, || self.name()) {
+            return first;
+        }
+        let outcome = self.act(&command.action);
+        self.remembered.insert(key, self.time_ms, &outcome);
+        outcome
+    }
+
+    /// For errors.
+    fn name(&self) -> String {
+        self.rack().map_or_else(|| "the rack".to_owned(), ToString::to_string)
+    }
+
+    fn act(&mut self, action: &Action) -> Outcome {
+        match action {
+            Action::FoundRack { rack, kind, number } => self.found(rack, *kind, *number),
+            Action::AdmitMember { peer, incarnation } => {
+                self.members.admit(*peer, *incarnation).map(Applied::Member)
+            }
+            Action::Register { thing, on_conflict } => self.register(thing, *on_conflict),
+            Action::Update { id, patch, status_rule, if_version } => {
+                self.update(*id, patch, *status_rule, *if_version)
+            }
+            Action::Forget { ids, if_version } => self.forget(ids, *if_version),
+            Action::ConfirmRack { rack, .. } => self.confirm(rack),
+            Action::RegisterRack { .. } => Err(foreign("rack")),
+        }
+    }
+
+    fn found(&mut self, rack: &RackId, kind: Kind, number: u32) -> Outcome {
+        let founded = self.founded.get_or_insert_with(|| Founded {
+            rack: rack.clone(),
+            kind,
+            number,
+            confirmed: false,
+        });
+        if (&founded.rack, founded.kind, founded.number) == (rack, kind, number) {
+            return Ok(Applied::Done);
+        }
+        let is = format!("is {} {} number {}", founded.kind, founded.rack, founded.number);
+        Err(ApiError::invalid("rack_id", is))
+    }
+
+    fn confirm(&mut self, rack: &RackId) -> Outcome {
+        match &mut self.founded {
+            Some(founded) if founded.rack == *rack => {
+                founded.confirmed = true;
+                Ok(Applied::Done)
+            }
+            _ => Err(unfounded()),
+        }
+    }
+
+    fn register(&mut self, new: &NewThing, on_conflict: OnConflict) -> Outcome {
+        let key = import_key(&new.name, &new.author);
+        if let Some(there) = self.with_import_key(&key).cloned() {
+            match on_conflict {
+                OnConflict::Allow => {}
+                OnConflict::Fail => return Err(ApiError::Conflict { id: there.id }),
+                OnConflict::Skip => return Ok(Applied::Registered(Registered::Skipped, there)),
+                OnConflict::Update => {
+                    let patch = takeover(new, &there);
+                    let thing = self.change(&there, &patch, StatusRule::Edit)?;
+                    return Ok(Applied::Registered(Registered::Updated, thing));
+                }
+            }
+        }
+        let thing = Arc::new(self.make(new)?);
+        self.sequence = thing.id.sequence();
+        self.by_import_key.insert((key, thing.id));
+        self.put(thing.clone());
+        Ok(Applied::Registered(Registered::Created, thing))
+    }
+
+    /// The lowest of those with this key.
+    fn with_import_key(&self, key: &[u8; 16]) -> Option<&Arc<Thing>> {
+        let lowest = |id| (*key, id);
+        let from = ThingId::from_u64(1).ok().map(lowest)?;
+        let (found, id) = self.by_import_key.range(from..).next()?;
+        if found == key { self.things.get(id) } else { None }
+    }
+
+    fn make(&self, new: &NewThing) -> Result<Thing, ApiError> {
+        let Founded { kind, number, .. } = self.founded.as_ref().ok_or_else(unfounded)?;
+        let checked_out = new.status == Status::CheckedOut;
+        let thing = Thing {
+            id: ThingId::new(*number, self.sequence + 1)?,
+            kind: *kind,
+            tags: new.tags.clone(),
+            info: Info {
+                name: new.name.clone(),
+                author: new.author.clone(),
+                status: new.status,
+                holder: new.holder.clone().filter(|_| checked_out),
+                created_at_ms: self.time_ms,
+                updated_at_ms: self.time_ms,
+                extra: new.extra.clone(),
+            },
+            version: 1,
+        };
+        check_limits(&thing)?;
+        Ok(thing)
+    }
+
+    fn update(
+        &mut self,
+        id: ThingId,
+        patch: &ThingPatch,
+        rule: StatusRule,
+        if_version: Option<u64>,
+    ) -> Outcome {
+        let thing = self.at_version(id, if_version)?.clone();
+        self.change(&thing, patch, rule).map(Applied::Thing)
+    }
+
+    fn at_version(&self, id: ThingId, wanted: Option<u64>) -> Result<&Arc<Thing>, ApiError> {
+        let thing = self.things.get(&id).ok_or(ApiError::ThingNotFound { id })?;
+        match wanted {
+            Some(wanted) if wanted != thing.version => {
+                Err(ApiError::VersionMismatch { id, version: thing.version })
+            }
+            _ => Ok(thing),
+        }
+    }
+
+    fn change(
+        &mut self,
+        thing: &Arc<Thing>,
+        patch: &ThingPatch,
+        rule: StatusRule,
+    ) -> Result<Arc<Thing>, ApiError> {
+        let Some(changed) = edited(thing, patch, rule, self.time_ms)? else {
+            return Ok(thing.clone());
+        };
+        let changed = Arc::new(changed);
+        if patch.name.is_some() || patch.author.is_some() {
+            self.by_import_key.remove(&import_entry(thing));
+            self.by_import_key.insert(import_entry(&changed));
+        }
+        self.put(changed.clone());
+        Ok(changed)
+    }
+
+    fn put(&mut self, thing: Arc<Thing>) {
+        self.dirty.insert(thing.id);
+        self.things.insert(thing.id, thing);
+    }
+
+    fn forget(&mut self, ids: &[ThingId], if_version: Option<u64>) -> Outcome {
+        if ids.is_empty() || ids.len() > MAX_BATCH {
+            return Err(ApiError::invalid("ids", format!("must be 1 to {MAX_BATCH}")));
+        }
+        if ids.iter().collect::<BTreeSet<_>>().len() != ids.len() {
+            return Err(ApiError::invalid("ids", "must not repeat"));
+        }
+        let there = ids.iter().map(|id| self.at_version(*id, if_version).cloned());
+        let forgotten = there.collect::<Result<Vec<_>, _>>()?;
+        for thing in &forgotten {
+            self.by_import_key.remove(&import_entry(thing));
+            self.things.remove(&thing.id);
+            self.dirty.insert(thing.id);
+        }
+        Ok(Applied::Forgotten(forgotten))
+    }
+}
+
+impl View for Things {
+    fn apply(&mut self, index: u64, batch: &Batch) -> Vec<Outcome> {
+        self.time_ms = self.time_ms.max(batch.time_ms);
+        self.remembered.expire(self.time_ms);
+        self.applied_index = Some(index);
+        batch.commands.iter().map(|command| self.answer(command)).collect()
+    }
+
+    fn pass(&mut self, index: u64) {
+        self.applied_index = Some(index);
+    }
+
+    fn applied_index(&self) -> Option<u64> {
+        self.applied_index
+    }
+
+    fn begin_full(&mut self) {
+        self.dirty.clear();
+        self.members.begin_full();
+        self.remembered.begin_full();
+    }
+
+    fn slice(&self, after: Option<u64>) -> (Vec<Bytes>, Option<u64>) {
+        let after = after.and_then(|id| ThingId::from_u64(id).ok());
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut parts = PartWriter::default();
+        for (id, thing) in self.things.range((from, Bound::Unbounded)) {
+            parts.push(&Item::Thing(thing.clone()));
+            if parts.bytes() >= SLICE_BYTES {
+                return (parts.finish(), Some(id.get()));
+            }
+        }
+        (parts.finish(), None)
+    }
+
+    fn delta_slice(&mut self) -> Option<Vec<Bytes>> {
+        let mut parts = PartWriter::default();
+        if self.dirty.len() > LAST_THINGS {
+            self.give_dirty(&mut parts, SLICE_BYTES);
+        } else if self.remembered.unsaved() > LAST_KEYS {
+            self.give_remembered(&mut parts, SLICE_BYTES);
+        } else {
+            return None;
+        }
+        Some(parts.finish())
+    }
+
+    fn take_delta(&mut self) -> Vec<Bytes> {
+        let mut parts = PartWriter::default();
+        self.give_dirty(&mut parts, usize::MAX);
+        for member in self.members.unsaved() {
+            parts.push(&Item::Member(member.clone()));
+        }
+        self.give_remembered(&mut parts, usize::MAX);
+        parts.push(&Item::State {
+            founded: self.founded.clone(),
+            sequence: self.sequence,
+            time_ms: self.time_ms,
+            applied_index: self.applied_index,
+            remembered_from: self.remembered.first(),
+            floors: self.remembered.floors(),
+        });
+        self.members.set_saved();
+        parts.finish()
+    }
+
+    fn restore(&mut self, part: &[u8]) -> Result<(), RestoreError> {
+        items(part).try_for_each(|item| self.restore_item(item?))
+    }
+}
+
+fn import_entry(thing: &Thing) -> ([u8; 16], ThingId) {
+    (import_key(&thing.info.name, &thing.info.author), thing.id)
+}
+
+fn unfounded() -> ApiError {
+    let why = "its first entry is not applied yet".to_owned();
+    ApiError::Unavailable { what: "the rack".into(), why }
+}

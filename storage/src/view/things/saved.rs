@@ -1,0 +1,103 @@
+//! What a checkpoint of a rack consists of, given out and taken back.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bookmesh_rpc::api::{Thing, ThingId};
+use serde::{Deserialize, Serialize};
+
+use super::{Founded, Things, import_entry};
+use crate::view::floors::Floors;
+use crate::view::members::Admitted;
+use crate::view::parts::{PartWriter, RestoreError};
+use crate::view::remembered::KeptItem;
+
+/// What a checkpoint consists of.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Item {
+    Thing(Arc<Thing>),
+    Gone(ThingId),
+    Member(Admitted),
+    Kept(KeptItem),
+    /// A thing that the key before it forgot.
+    Forgotten(Arc<Thing>),
+    /// Ends every delta.
+    State {
+        founded: Option<Founded>,
+        sequence: u64,
+        time_ms: u64,
+        applied_index: Option<u64>,
+        remembered_from: u64,
+        floors: Floors,
+    },
+}
+
+impl Things {
+    /// Gives out changed things, up to so many bytes and the one that passes them.
+    pub(super) fn give_dirty(&mut self, parts: &mut PartWriter, max_bytes: usize) {
+        while parts.bytes() < max_bytes
+            && let Some(id) = self.dirty.pop_first()
+        {
+            match self.things.get(&id) {
+                Some(thing) => parts.push(&Item::Thing(thing.clone())),
+                None => parts.push(&Item::Gone(id)),
+            }
+        }
+    }
+
+    /// Gives out remembered keys, up to so many bytes and the answer that passes them. One may say
+    /// "the thing as it stands" where that was given out before it.
+    pub(super) fn give_remembered(&mut self, parts: &mut PartWriter, max_bytes: usize) {
+        let (things, dirty) = (&self.things, &self.dirty);
+        let saved = self.remembered.each_unsaved(
+            |id| things.get(&id).filter(|_| !dirty.contains(&id)),
+            |kept, forgotten| {
+                parts.push(&Item::Kept(kept));
+                forgotten.iter().for_each(|thing| parts.push(&Item::Forgotten(thing.clone())));
+                if parts.bytes() < max_bytes {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            },
+        );
+        self.remembered.set_saved(saved);
+    }
+
+    pub(super) fn restore_item(&mut self, item: Item) -> Result<(), RestoreError> {
+        match item {
+            Item::Thing(thing) => {
+                self.restore_gone(thing.id);
+                self.by_import_key.insert(import_entry(&thing));
+                self.things.insert(thing.id, thing);
+            }
+            Item::Gone(id) => self.restore_gone(id),
+            Item::Member(member) => self.members.restore(member),
+            Item::Kept(kept) => {
+                let things = &self.things;
+                if !self.remembered.restore(kept, |id| things.get(&id)) {
+                    return Err(RestoreError("a remembered answer without its thing".into()));
+                }
+            }
+            Item::Forgotten(thing) => {
+                if !self.remembered.restore_forgotten(thing) {
+                    return Err(RestoreError("a forgotten thing without its answer".into()));
+                }
+            }
+            Item::State { founded, sequence, time_ms, applied_index, remembered_from, floors } => {
+                self.founded = founded;
+                (self.sequence, self.time_ms) = (sequence, time_ms);
+                self.applied_index = applied_index;
+                self.remembered.restore_end(remembered_from, floors);
+                self.members.set_saved();
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_gone(&mut self, id: ThingId) {
+        if let Some(thing) = self.things.remove(&id) {
+            self.by_import_key.remove(&import_entry(&thing));
+        }
+    }
+}
