@@ -1,0 +1,129 @@
+//! The gateway as the rest of the program holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use bookmesh_rpc::Mesh;
+use bookmesh_rpc::api::RackId;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+use crate::app::App;
+use crate::call::Limits;
+use crate::directory::Directory;
+use crate::health::HealthSource;
+use crate::mesh_health::MeshHealth;
+use crate::{follower, metrics, ops, routes};
+
+/// The most that [`GatewayConfig::max_payload_bytes`] may be: what a body holds has to fit into
+/// one frame of the mesh, encoded, with room to spare.
+pub const MAX_PAYLOAD_LIMIT_BYTES: usize = bookmesh_rpc::codec::MAX_ENCODED_BYTES / 2;
+
+/// What a gateway needs to know.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Bytes of a request's body; cut to [`MAX_PAYLOAD_LIMIT_BYTES`].
+    pub max_payload_bytes: usize,
+    /// From a request's head to its answer.
+    pub request_timeout: Duration,
+    /// Origins that browsers may call from, separated by commas; `*` is any, none is none.
+    pub cors_origin: Option<String>,
+    /// Voters that each rack aims for, by which `/health` judges.
+    pub replicas: usize,
+    /// Errors tell developers more: which peer failed, and how. Never causes of internal errors.
+    pub detailed_errors: bool,
+    /// The program's version, as `/health` and `/nodes` show it.
+    pub version: String,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            max_payload_bytes: 1024 * 1024,
+            request_timeout: Duration::from_secs(15),
+            cors_origin: None,
+            replicas: 3,
+            detailed_errors: false,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// A running gateway: its routes to the racks are kept fresh until it is closed or dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    app: Arc<App>,
+    config: GatewayConfig,
+    follower: JoinHandle<()>,
+    // Held open as long as log tails may run.
+    _open: watch::Sender<()>,
+}
+
+impl Gateway {
+    /// Begins to look for orchestrators. Needs a tokio runtime.
+    pub fn start(mesh: Mesh, config: GatewayConfig) -> Self {
+        metrics::install();
+        let directory = Arc::new(Directory::new());
+        let following = follower::run(mesh.clone(), directory.clone(), config.version.clone());
+        let follower = tokio::spawn(following);
+        let (open, closing) = watch::channel(());
+        let app = Arc::new(App::new(mesh, directory, closing));
+        Self { app, config, follower, _open: open }
+    }
+
+    /// All routes, for [`crate::serve()`].
+    pub fn router(&self) -> Router {
+        let limits = Limits {
+            body_bytes: self.config.max_payload_bytes.min(MAX_PAYLOAD_LIMIT_BYTES),
+            time: self.config.request_timeout,
+            detailed: self.config.detailed_errors,
+        };
+        let ops = ops::routes(self.health_source(), self.config.version.clone());
+        let router = routes::closed(ops.merge(routes::router(self.app.clone(), limits)), limits);
+        match &self.config.cors_origin {
+            Some(origins) => router.layer(cors(origins)),
+            None => router,
+        }
+    }
+
+    /// What `/health` and `/ready` answer from.
+    pub fn health_source(&self) -> Arc<dyn HealthSource> {
+        Arc::new(MeshHealth { app: self.app.clone(), replicas: self.config.replicas })
+    }
+
+    /// Waits until the gateway can reach that rack's leader; false when it can't within the time.
+    pub async fn reaches(&self, rack: &RackId, within: Duration) -> bool {
+        let mut changes = self.app.directory.changes();
+        let reached = changes.wait_for(|known| {
+            known.live && known.table.rack(rack).is_some_and(|route| route.leader.is_some())
+        });
+        matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
+    }
+
+    /// Stops following the routes and ends log tails; to be called when [`crate::serve()`]'s
+    /// shutdown begins. Other requests in flight go on with what is known.
+    pub async fn close(mut self) {
+        self.follower.abort();
+        // It ends by being aborted, which is what was asked for.
+        let _ = (&mut self.follower).await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+fn cors(origins: &str) -> CorsLayer {
+    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any);
+    let origins = || origins.split(',').map(str::trim);
+    if origins().any(|origin| origin == "*") {
+        return layer.allow_origin(Any);
+    }
+    let origins = origins().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    layer.allow_origin(AllowOrigin::list(origins))
+}

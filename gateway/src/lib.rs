@@ -1,0 +1,65 @@
+//! HTTP over the mesh: routes, validation, rendering, errors.
+//!
+//! The way of one request, top to bottom:
+//!
+//! | module | job |
+//! |---|---|
+//! | [`serve`](mod@serve) | accepts connections, bounded in number and time; drains at the end |
+//! | `routes` | the table: path and method to handler |
+//! | `endpoint` | around every handler: request id, log line, metrics, panics, error shape |
+//! | `books`, `batch`, `racks`, `nodes`, `log` | the handlers |
+//! | `call`, `query`, `body`, `etag` | what a client sent, checked |
+//! | `listing` | one page over several racks |
+//! | `leader` | "try here, else the leader" |
+//! | `directory`, `follower` | where every rack is, kept fresh |
+//! | `thing_json`, `log_json`, `answer` | what a client gets |
+//! | `http_error` | every error's status, code and shape |
+//! | [`ops`], [`health`], [`metrics`] | `/live`, `/ready`, `/health`, `/metrics` for every role |
+//!
+//! Two routes beside those of the HTTP API are for whoever wants to check a rack's chain:
+//!
+//! - `GET /racks/{id}/log?from=0&limit=100`: a page of committed records in the envelope,
+//!   `{"rack_id","committed_index","previous_hash","records":[…]}`, a record being
+//!   `{"index","term","kind","hash","commands","batch":{"time","commands":[…]}}`. `commands` is the
+//!   hex of the bytes that the chain covers: `hash = BLAKE3(hash before ‖ commands)` where `kind`
+//!   is `commands`, and the hash before for other kinds. `limit` is 1 to 1,000.
+//! - `GET /racks/{id}/log/tail?from=0`: the same records as they commit, one JSON object a line.
+//!
+//! Only this crate names axum: other crates hold its [`Router`] without looking inside.
+
+mod answer;
+mod app;
+mod batch;
+mod body;
+mod books;
+mod call;
+mod directory;
+mod endpoint;
+mod etag;
+mod follower;
+mod gateway;
+pub mod health;
+mod http_error;
+mod json_text;
+mod leader;
+mod listing;
+mod log;
+mod log_json;
+mod mesh_health;
+pub mod metrics;
+mod nodes;
+pub mod ops;
+mod price;
+mod query;
+mod racks;
+mod routes;
+pub mod serve;
+mod system;
+mod thing_json;
+mod thing_parse;
+
+pub use axum::Router;
+pub use gateway::{Gateway, GatewayConfig, MAX_PAYLOAD_LIMIT_BYTES};
+pub use health::{Health, HealthSource, RackHealth, Wellness};
+pub use ops::ops_router;
+pub use serve::{ServeConfig, serve};

@@ -1,0 +1,90 @@
+//! `/live`, `/ready`, `/health` and `/metrics`: the same four on every role.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::answer::json;
+use crate::call::{Call, Limits};
+use crate::endpoint::{Answer, Endpoint};
+use crate::health::{CachedHealth, Health, HealthSource, Wellness};
+use crate::http_error::HttpError;
+use crate::metrics;
+use crate::routes::closed;
+use crate::system::SystemUse;
+
+/// These four take no body and should answer at once.
+const LIMITS: Limits = Limits { body_bytes: 0, time: Duration::from_secs(5), detailed: false };
+
+/// Prometheus' text exposition format.
+const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
+
+struct Ops {
+    health: CachedHealth,
+    version: String,
+    started: Instant,
+}
+
+/// The four routes, and the error shape for everything else. `version` is the program's.
+pub fn ops_router(source: Arc<dyn HealthSource>, version: impl Into<String>) -> Router {
+    closed(routes(source, version.into()), LIMITS)
+}
+
+/// The four routes alone, to be merged with others.
+pub(crate) fn routes(source: Arc<dyn HealthSource>, version: String) -> Router {
+    metrics::install();
+    let ops = Ops { health: CachedHealth::new(source), version, started: Instant::now() };
+    Router::new()
+        .route("/live", get(Endpoint::new("live", "get", LIMITS, live)))
+        .route("/ready", get(Endpoint::new("ready", "get", LIMITS, ready)))
+        .route("/health", get(Endpoint::new("health", "get", LIMITS, health)))
+        .route("/metrics", get(Endpoint::new("metrics", "get", LIMITS, prometheus)))
+        .with_state(Arc::new(ops))
+}
+
+#[derive(Serialize)]
+struct Live {
+    status: &'static str,
+}
+
+async fn live(_ops: Arc<Ops>, _call: Call) -> Answer {
+    Ok(json(StatusCode::OK, &Live { status: "live" }))
+}
+
+async fn ready(ops: Arc<Ops>, _call: Call) -> Answer {
+    match ops.health.source().ready().await {
+        Ok(()) => Ok(json(StatusCode::OK, &Live { status: "ready" })),
+        Err(why) => Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_NOT_READY", why)),
+    }
+}
+
+#[derive(Serialize)]
+struct HealthJson<'a> {
+    #[serde(flatten)]
+    health: &'a Health,
+    version: &'a str,
+    uptime_s: u64,
+    system: SystemUse,
+}
+
+async fn health(ops: Arc<Ops>, _call: Call) -> Answer {
+    let health = ops.health.get().await;
+    let status = match health.status {
+        Wellness::Healthy | Wellness::Degraded => StatusCode::OK,
+        Wellness::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let system = SystemUse::since(ops.started).await;
+    let (version, uptime_s) = (ops.version.as_str(), ops.started.elapsed().as_secs());
+    Ok(json(status, &HealthJson { health: &health, version, uptime_s, system }))
+}
+
+async fn prometheus(_ops: Arc<Ops>, _call: Call) -> Answer {
+    let mut response = Response::new(Body::from(metrics::render()));
+    response.headers_mut().insert(header::CONTENT_TYPE, PROMETHEUS);
+    Ok(response)
+}

@@ -1,0 +1,240 @@
+//! Query strings, read strictly: what is unknown, repeated or out of range is an error that names
+//! the parameter, never a silent default.
+
+use std::ops::RangeInclusive;
+
+use axum::extract::Query;
+use axum::http::Uri;
+use bookmesh_rpc::api::{
+    ApiError, Consistency, FieldError, Filter, RackId, Status, ThingId, collapse_white_space,
+};
+
+/// Things on one page, unless the client says otherwise.
+const DEFAULT_LIMIT: u64 = 100;
+/// Things on one page at most.
+const MAX_LIMIT: u64 = 1_000;
+/// Tags to filter by at most; a thing has no more.
+const MAX_FILTER_TAGS: usize = bookmesh_rpc::api::MAX_TAGS;
+/// Words of `q` at most.
+const MAX_WORDS: usize = 16;
+
+/// The parameters that are still to be read, and what was wrong with the others.
+pub(crate) struct Params {
+    rest: Vec<(String, String)>,
+    faults: Vec<FieldError>,
+}
+
+impl Params {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, ApiError> {
+        let faults = Vec::new();
+        if uri.query().is_none() {
+            return Ok(Self { rest: Vec::new(), faults });
+        }
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+        let Query(rest) = pairs.map_err(|error| ApiError::invalid("query", error.to_string()))?;
+        Ok(Self { rest, faults })
+    }
+
+    pub(crate) fn many(&mut self, name: &str) -> Vec<String> {
+        let found = self.rest.extract_if(.., |(key, _)| key == name);
+        found.map(|(_, value)| value).collect()
+    }
+
+    pub(crate) fn one(&mut self, name: &str) -> Option<String> {
+        let mut values = self.many(name);
+        if values.len() > 1 {
+            self.fault(name, "must be given once");
+        }
+        values.pop()
+    }
+
+    pub(crate) fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let text = self.one(name)?;
+        let plain = text.bytes().all(|b| b.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| plain && range.contains(number));
+        if number.is_none() {
+            let (low, high) = range.into_inner();
+            self.fault(name, format!("must be a whole number from {low} to {high}"));
+        }
+        number
+    }
+
+    pub(crate) fn parsed<T: std::str::FromStr<Err = ApiError>>(&mut self, name: &str) -> Option<T> {
+        let parsed = self.one(name)?.parse();
+        parsed.map_err(|error| self.merge(name, error)).ok()
+    }
+
+    pub(crate) fn flag(&mut self, name: &str) -> bool {
+        match self.one(name).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                self.fault(name, "must be true or false");
+                false
+            }
+        }
+    }
+
+    pub(crate) fn consistency(&mut self) -> Consistency {
+        match self.one("consistency").as_deref() {
+            None | Some("linearizable") => Consistency::Linearizable,
+            Some("eventual") => Consistency::Eventual,
+            Some(_) => {
+                self.fault("consistency", "must be linearizable or eventual");
+                Consistency::Linearizable
+            }
+        }
+    }
+
+    pub(crate) fn fault(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(FieldError { field: name.to_owned(), message: message.into() });
+    }
+
+    fn merge(&mut self, name: &str, error: ApiError) {
+        match error {
+            ApiError::Invalid(faults) => {
+                for fault in faults {
+                    self.fault(name, fault.message);
+                }
+            }
+            other => self.fault(name, other.to_string()),
+        }
+    }
+
+    /// All faults; what was not read is unknown.
+    pub(crate) fn finish(mut self, known: &str) -> Result<(), ApiError> {
+        for (name, _) in std::mem::take(&mut self.rest) {
+            let name: String = name.chars().take(64).collect();
+            self.fault(&name, format!("is unknown; known are {known}"));
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.faults)) }
+    }
+}
+
+/// Reads the parameters of a call that has only `consistency`.
+pub(crate) fn consistency(uri: &Uri) -> Result<Consistency, ApiError> {
+    let mut params = Params::of(uri)?;
+    let consistency = params.consistency();
+    params.finish("consistency")?;
+    Ok(consistency)
+}
+
+/// Refuses all parameters.
+pub(crate) fn none(uri: &Uri) -> Result<(), ApiError> {
+    Params::of(uri)?.finish("none")
+}
+
+/// Which page of which things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListQuery {
+    pub(crate) rack: Option<RackId>,
+    pub(crate) filter: Filter,
+    pub(crate) limit: u32,
+    pub(crate) offset: u64,
+    pub(crate) after: Option<ThingId>,
+    pub(crate) consistency: Consistency,
+    /// Answer with what can be had.
+    pub(crate) partial: bool,
+}
+
+impl ListQuery {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, ApiError> {
+        let mut params = Params::of(uri)?;
+        let limit = params.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+        let offset = params.number("offset", 0..=(1 << 53) - 1);
+        let after = params.parsed("after");
+        if offset.is_some() && after.is_some() {
+            params.fault("offset", "can't be combined with after");
+        }
+        let query = Self {
+            rack: params.parsed("rack_id"),
+            filter: filter(&mut params),
+            limit: limit as u32,
+            offset: offset.unwrap_or(0),
+            after,
+            consistency: params.consistency(),
+            partial: params.flag("partial"),
+        };
+        params.finish(
+            "limit, offset, after, rack_id, tag, status, author, q, consistency, partial",
+        )?;
+        Ok(query)
+    }
+}
+
+fn filter(params: &mut Params) -> Filter {
+    let tags: Vec<_> = params.many("tag").iter().map(|tag| collapse_white_space(tag)).collect();
+    if tags.len() > MAX_FILTER_TAGS {
+        params.fault("tag", format!("must be given at most {MAX_FILTER_TAGS} times"));
+    }
+    let status = params.one("status").and_then(|name| {
+        let status = Status::from_name(&name);
+        if status.is_none() {
+            params.fault("status", "must be available or checked-out");
+        }
+        status
+    });
+    let author = params.one("author").map(|author| collapse_white_space(&author));
+    let q = params.one("q").unwrap_or_default();
+    let words: Vec<_> = q.split_whitespace().map(str::to_owned).collect();
+    if words.len() > MAX_WORDS {
+        params.fault("q", format!("must have at most {MAX_WORDS} words"));
+    }
+    Filter { tags, status, author, words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(query: &str) -> Result<ListQuery, ApiError> {
+        ListQuery::of(&format!("/books?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn all_filters_are_read() {
+        let query = list(
+            "rack_id=r1&tag=a&tag=b%20c&status=checked-out&author=Ann+B&q=war%20peace\
+             &limit=5&offset=7&consistency=eventual&partial=true",
+        )
+        .unwrap();
+        assert_eq!(query.rack.unwrap().as_str(), "r1");
+        assert_eq!(query.filter.tags, ["a", "b c"]);
+        assert_eq!(query.filter.status, Some(Status::CheckedOut));
+        assert_eq!(query.filter.author.as_deref(), Some("Ann B"));
+        assert_eq!(query.filter.words, ["war", "peace"]);
+        assert_eq!((query.limit, query.offset, query.partial), (5, 7, true));
+        assert_eq!(query.consistency, Consistency::Eventual);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_all_at_once() {
+        let query = "limit=0&offset=x&after=0&status=lost&consistency=maybe&partial=1&colour=red\
+                     &q=a&q=b&rack_id=NO";
+        let Err(ApiError::Invalid(faults)) = list(query) else { panic!("taken") };
+        let mut fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        fields.sort_unstable();
+        let expected = [
+            "after",
+            "colour",
+            "consistency",
+            "limit",
+            "offset",
+            "partial",
+            "q",
+            "rack_id",
+            "status",
+        ];
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        for query in ["limit=1001", "limit=-1", "limit=%2B5", "limit=", "offset=99999999999999999"]
+        {
+            assert!(list(query).is_err(), "{query}");
+        }
+        assert_eq!(list("").unwrap().limit, 100);
+        assert!(list("after=1&offset=1").is_err());
+    }
+}

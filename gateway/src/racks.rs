@@ -1,0 +1,225 @@
+//! `/racks` and `/racks/{id}`: what all members of a rack say of it, as one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bookmesh_rpc::Mesh;
+use bookmesh_rpc::api::{GetMember, MemberRole, MemberState, MemberStatus, RackId, RackRoute};
+use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::peer::PeerId;
+use futures::{StreamExt, stream};
+use serde::Serialize;
+
+use crate::answer::success;
+use crate::app::App;
+use crate::books::invalid;
+use crate::call::Call;
+use crate::endpoint::Answer;
+use crate::query;
+use crate::thing_json::Text;
+
+/// How long a member may take to say how it stands; then it counts as unreachable.
+const MEMBER_DEADLINE: Duration = Duration::from_secs(1);
+/// Members and racks that are asked at the same time, each.
+const AT_ONCE: usize = 32;
+
+/// `GET /racks`.
+pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
+    query::none(call.uri()).map_err(invalid)?;
+    let racks = app.directory.table().all().to_vec();
+    Ok(success(inspect_all(&app.mesh, racks, &call.context).await))
+}
+
+/// `GET /racks/{id}`.
+pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
+    query::none(call.uri()).map_err(invalid)?;
+    let id: RackId = call.path_text().await?.parse().map_err(invalid)?;
+    let rack = app.rack(&id, &call.context).await?;
+    Ok(success(inspect(&app.mesh, &rack, &call.context).await))
+}
+
+/// A rack as `/racks` shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct RackJson {
+    pub(crate) id: RackId,
+    number: u32,
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    pub(crate) leader: Option<Text<PeerId>>,
+    term: u64,
+    things: u64,
+    last_index: u64,
+    head_hash: Option<String>,
+    pub(crate) members: Vec<MemberJson>,
+}
+
+/// A member as `/racks` shows it; what an unreachable one would say is null.
+#[derive(Debug, Serialize)]
+pub(crate) struct MemberJson {
+    peer_id: Text<PeerId>,
+    pub(crate) role: Option<&'static str>,
+    pub(crate) state: &'static str,
+    last_index: Option<u64>,
+    applied_index: Option<u64>,
+    head_hash: Option<String>,
+}
+
+impl MemberJson {
+    pub(crate) fn is_voter(&self) -> bool {
+        self.role == Some(MemberRole::Voter.name())
+    }
+
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.state != UNREACHABLE
+    }
+}
+
+const UNREACHABLE: &str = "unreachable";
+
+/// Asks the members of all racks.
+pub(crate) async fn inspect_all(
+    mesh: &Mesh,
+    racks: Vec<Arc<RackRoute>>,
+    context: &Context,
+) -> Vec<RackJson> {
+    let calls = racks.into_iter().map(|rack| async move { inspect(mesh, &rack, context).await });
+    let calls: Vec<_> = calls.collect();
+    stream::iter(calls).buffered(AT_ONCE).collect().await
+}
+
+/// Asks all members of a rack, those that the routes name and those that members name.
+pub(crate) async fn inspect(mesh: &Mesh, rack: &RackRoute, context: &Context) -> RackJson {
+    let deadline = context.deadline.min(Instant::now() + MEMBER_DEADLINE);
+    let context = Context { request_id: context.request_id.clone(), deadline };
+    let mut statuses = ask(mesh, &rack.id, rack.members.clone(), &context).await;
+    let unasked: Vec<_> = authority(&statuses).map_or_else(Vec::new, |(_, status)| {
+        let peers = status.members.iter().map(|member| member.peer);
+        peers.filter(|peer| !rack.members.contains(peer)).collect()
+    });
+    if !unasked.is_empty() {
+        statuses.extend(ask(mesh, &rack.id, unasked, &context).await);
+    }
+    merge(rack, &statuses)
+}
+
+/// A member, and what it says; `None` when it can't be reached.
+type Statuses = Vec<(PeerId, Option<MemberStatus>)>;
+
+async fn ask(mesh: &Mesh, rack: &RackId, peers: Vec<PeerId>, context: &Context) -> Statuses {
+    let calls = peers.into_iter().map(|peer| async move {
+        let status = mesh.call(peer, context, GetMember { rack: rack.clone() }).await;
+        (peer, status.ok())
+    });
+    let calls: Vec<_> = calls.collect();
+    stream::iter(calls).buffered(AT_ONCE).collect().await
+}
+
+/// Who speaks for the rack: its leader, else the member that is furthest.
+fn authority(statuses: &Statuses) -> Option<(PeerId, &MemberStatus)> {
+    let heard = statuses.iter().filter_map(|(peer, status)| Some((*peer, status.as_ref()?)));
+    heard.max_by_key(|(_, status)| {
+        (status.state == MemberState::Leader, status.term, status.applied_index)
+    })
+}
+
+fn merge(rack: &RackRoute, statuses: &Statuses) -> RackJson {
+    let speaker = authority(statuses);
+    let leads = |status: &MemberStatus| status.state == MemberState::Leader;
+    let status = speaker.map(|(_, status)| status);
+    RackJson {
+        id: rack.id.clone(),
+        number: rack.number,
+        kind: rack.kind.name(),
+        leader: speaker.filter(|(_, status)| leads(status)).map(|(peer, _)| Text(peer)),
+        term: status.map_or(rack.term, |status| status.term),
+        things: status.map_or(rack.things, |status| status.things),
+        last_index: status.map_or(0, |status| status.last_index),
+        head_hash: status.map(|status| status.head_hash.to_string()),
+        members: statuses.iter().map(|(peer, own)| member(*peer, own.as_ref(), status)).collect(),
+    }
+}
+
+fn member(peer: PeerId, own: Option<&MemberStatus>, speaker: Option<&MemberStatus>) -> MemberJson {
+    let seats = speaker.map_or(&[][..], |status| &status.members);
+    let role = seats.iter().find(|seat| seat.peer == peer).map(|seat| seat.role.name());
+    MemberJson {
+        peer_id: Text(peer),
+        role,
+        state: own.map_or(UNREACHABLE, |status| status.state.name()),
+        last_index: own.map(|status| status.last_index),
+        applied_index: own.map(|status| status.applied_index),
+        head_hash: own.map(|status| status.head_hash.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bookmesh_rpc::api::{Hash, Kind, Member};
+
+    use super::*;
+
+    fn peer(byte: u8) -> PeerId {
+        PeerId::from_bytes([byte; 32])
+    }
+
+    fn status(state: MemberState, term: u64, applied_index: u64) -> MemberStatus {
+        let seat = |byte, role| Member { member: u64::from(byte), peer: peer(byte), role };
+        MemberStatus {
+            rack: "r".parse().unwrap(),
+            kind: Kind::Book,
+            number: Some(0),
+            member: 1,
+            state,
+            term,
+            leader: Some(peer(9)),
+            members: vec![seat(1, MemberRole::Voter), seat(2, MemberRole::Learner)],
+            last_index: applied_index + 1,
+            committed_index: applied_index,
+            applied_index,
+            head_hash: Hash([7; 32]),
+            things: applied_index,
+        }
+    }
+
+    fn route() -> RackRoute {
+        RackRoute {
+            id: "r".parse().unwrap(),
+            kind: Kind::Book,
+            number: 0,
+            confirmed: true,
+            leader: Some(peer(1)),
+            term: 1,
+            members: vec![peer(1), peer(2)],
+            things: 5,
+        }
+    }
+
+    fn json(statuses: Statuses) -> serde_json::Value {
+        serde_json::to_value(merge(&route(), &statuses)).unwrap()
+    }
+
+    #[test]
+    fn a_rack_is_what_its_leader_says_and_who_is_silent_is_unreachable() {
+        let shown =
+            json(vec![(peer(1), Some(status(MemberState::Leader, 3, 12))), (peer(2), None)]);
+        assert_eq!(shown["leader"], peer(1).to_string());
+        assert_eq!((&shown["term"], &shown["things"]), (&3.into(), &12.into()));
+        assert_eq!(shown["head_hash"].as_str().unwrap().len(), 64);
+        assert_eq!(shown["members"][0]["state"], "leader");
+        assert_eq!(shown["members"][1]["state"], "unreachable");
+        assert_eq!(shown["members"][1]["role"], "learner");
+        assert!(shown["members"][1]["head_hash"].is_null());
+    }
+
+    #[test]
+    fn a_rack_whose_members_only_remember_a_leader_has_none() {
+        let shown = json(vec![
+            (peer(1), Some(status(MemberState::Follower, 3, 10))),
+            (peer(2), Some(status(MemberState::Learner, 3, 11))),
+        ]);
+        assert!(shown["leader"].is_null());
+        assert_eq!(shown["things"], 11);
+        let silent = json(vec![(peer(1), None)]);
+        assert_eq!((&silent["things"], &silent["leader"]), (&5.into(), &serde_json::Value::Null));
+    }
+}

@@ -1,0 +1,14 @@
+//! The gateway over real HTTP and a real mesh on loopback, with small fake racks behind it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod batches_answer_each_book;
+mod bodies_are_bounded;
+mod books_travel_through_the_mesh;
+mod connections_are_bounded;
+mod errors_have_one_shape;
+mod leaders_are_found;
+mod lists_cover_all_racks;
+mod logs_can_be_followed;
+mod operators_see_health;
+mod racks_are_found_without_orchestrators;
+mod support;
