@@ -1,0 +1,215 @@
+//! `bookmesh status`.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::failure::Failure;
+use super::http::Api;
+use super::terminal::{Paint, counted, grouped, harmless, painted, print_table, short, table};
+use super::views::{Node, Rack};
+use crate::cli::StatusArgs;
+
+/// How often `--watch` draws.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Puts the cursor into the upper left corner of an empty screen.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+/// Shows racks, members and nodes, once or again and again.
+pub(super) async fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let api = Api::new(&args.server.url)?;
+    if !args.watch {
+        let screen = screen(&api, args.json).await?;
+        return Ok(std::io::stdout().write_all(screen.as_bytes())?);
+    }
+    tokio::select! {
+        result = watch(&api, args.json) => result,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+async fn watch(api: &Api, json: bool) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // A mesh that is away for a moment is what one watches for.
+        let screen = match screen(api, json).await {
+            Err(failure) if failure.is_passing() => format!("{failure}\n"),
+            other => other?,
+        };
+        let mut out = std::io::stdout().lock();
+        let clear = if out.is_terminal() { CLEAR } else { "" };
+        write!(out, "{clear}{screen}")?;
+        out.flush()?;
+    }
+}
+
+async fn screen(api: &Api, json: bool) -> Result<String, Failure> {
+    let (racks, nodes) = tokio::join!(api.get("/racks", &[]), api.get("/nodes", &[]));
+    if json {
+        let both = json!({ "racks": racks?.data(), "nodes": nodes?.data() });
+        return Ok(format!("{both}\n"));
+    }
+    let (racks, nodes): (Vec<Rack>, Vec<Node>) = (racks?.typed()?, nodes?.typed()?);
+    let mut out = Vec::new();
+    render(&mut out, &racks, &nodes)?;
+    String::from_utf8(out).map_err(|error| Failure::Failed(error.to_string()))
+}
+
+fn render(out: &mut impl Write, racks: &[Rack], nodes: &[Node]) -> std::io::Result<()> {
+    if racks.is_empty() {
+        writeln!(out, "no racks yet: start a worker with `bookmesh worker --rack book-rack-001`")?;
+    } else {
+        print_table(out, &rack_table(racks))?;
+        writeln!(out)?;
+        print_table(out, &member_table(racks))?;
+    }
+    writeln!(out)?;
+    print_table(out, &node_table(nodes))?;
+    writeln!(out, "\n{}, {}", counted(count(racks), "rack"), counted(count(nodes), "node"))
+}
+
+fn count<T>(list: &[T]) -> u64 {
+    u64::try_from(list.len()).unwrap_or(u64::MAX)
+}
+
+fn number(value: Option<u64>) -> String {
+    value.map_or_else(|| "-".into(), grouped)
+}
+
+fn hash(value: Option<&String>) -> &str {
+    value.map_or("-", |hash| short(hash))
+}
+
+fn rack_table(racks: &[Rack]) -> comfy_table::Table {
+    let mut rows = table(&["rack", "type", "leader", "term", "members", "things", "index", "head"]);
+    for rack in racks {
+        let leader = match &rack.leader {
+            Some(peer) => painted(short(peer), Paint::Green),
+            None => painted("none", Paint::Red),
+        };
+        let up = rack.members.iter().filter(|member| member.state != "unreachable").count();
+        rows.add_row([
+            harmless(&rack.id).into(),
+            harmless(&rack.kind).into(),
+            leader,
+            number(rack.term).into(),
+            format!("{up} of {}", rack.members.len()).into(),
+            number(rack.things).into(),
+            number(rack.last_index).into(),
+            hash(rack.head_hash.as_ref()).into(),
+        ]);
+    }
+    rows
+}
+
+fn member_table(racks: &[Rack]) -> comfy_table::Table {
+    let mut rows = table(&["rack", "member", "role", "state", "lag", "head"]);
+    for rack in racks {
+        for member in &rack.members {
+            let lag = rack.last_index.zip(member.applied_index);
+            let colour = match member.state.as_str() {
+                "unreachable" | "failed" => Paint::Red,
+                "learner" => Paint::Yellow,
+                _ => Paint::Green,
+            };
+            rows.add_row([
+                harmless(&rack.id).into(),
+                short(&member.peer_id).into(),
+                harmless(member.role.as_deref().unwrap_or("-")).into(),
+                painted(&harmless(&member.state), colour),
+                number(lag.map(|(last, applied)| last.saturating_sub(applied))).into(),
+                hash(member.head_hash.as_ref()).into(),
+            ]);
+        }
+    }
+    rows
+}
+
+fn node_table(nodes: &[Node]) -> comfy_table::Table {
+    let mut rows = table(&["node", "role", "version", "racks", "address", "last seen"]);
+    for node in nodes {
+        rows.add_row([
+            short(&node.peer_id).to_owned(),
+            harmless(&node.role),
+            harmless(&node.version),
+            harmless(&node.racks.join(" ")),
+            harmless(node.addresses.first().map_or("-", |address| without_peer(address))),
+            harmless(node.last_seen.as_deref().unwrap_or("-")),
+        ]);
+    }
+    rows
+}
+
+/// An address without the peer id at its end, which stands in the first column.
+fn without_peer(address: &str) -> &str {
+    address.split("/p2p/").next().unwrap_or(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The shape that `/racks` has.
+    fn sample() -> Value {
+        json!([{
+            "id": "book-rack-001", "number": 0, "type": "book", "leader": "ab".repeat(32),
+            "term": 3, "things": 10_000, "last_index": 412, "head_hash": "cd".repeat(32),
+            "members": [
+                {"peer_id": "ab".repeat(32), "role": "voter", "state": "leader", "last_index": 412,
+                 "applied_index": 412, "head_hash": "cd".repeat(32)},
+                {"peer_id": "ef".repeat(32), "role": "voter", "state": "unreachable",
+                 "last_index": 400, "applied_index": 400, "head_hash": null},
+            ],
+        }, {
+            "id": "order-rack-001", "number": 0, "type": "order", "leader": null, "term": null,
+            "things": null, "last_index": null, "head_hash": null, "members": [],
+        }])
+    }
+
+    #[test]
+    fn a_table_shows_leader_lag_and_what_is_missing() {
+        let racks: Vec<Rack> = serde_json::from_value(sample()).unwrap();
+        let nodes: Vec<Node> = serde_json::from_value(json!([{
+            "peer_id": "ab".repeat(32), "role": "worker", "version": "0.1.0",
+            "addresses": ["/ip4/127.0.0.1/tcp/4001/p2p/12D3"], "racks": ["book-rack-001"],
+            "last_seen": "2026-01-01T00:00:00Z",
+        }]))
+        .unwrap();
+        let mut out = Vec::new();
+        render(&mut out, &racks, &nodes).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let line = |words: &[&str]| {
+            text.lines().any(|line| line.split_whitespace().eq(words.iter().copied()))
+        };
+        assert!(
+            line(&[
+                "book-rack-001",
+                "book",
+                "abababab",
+                "3",
+                "1",
+                "of",
+                "2",
+                "10,000",
+                "412",
+                "cdcdcdcd"
+            ]),
+            "{text}"
+        );
+        assert!(line(&["book-rack-001", "efefefef", "voter", "unreachable", "12", "-"]), "{text}");
+        assert!(line(&["order-rack-001", "order", "none", "-", "0", "of", "0", "-", "-", "-"]));
+        assert!(text.contains("/ip4/127.0.0.1/tcp/4001 ") && text.contains("2 racks, 1 node"));
+    }
+
+    #[test]
+    fn an_empty_mesh_says_what_to_start() {
+        let mut out = Vec::new();
+        render(&mut out, &[], &[]).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("bookmesh worker --rack"));
+    }
+}

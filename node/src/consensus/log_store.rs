@@ -1,0 +1,247 @@
+//! openraft's log storage over a group's log in `storage`.
+
+use std::fmt::Debug;
+use std::ops::{Bound, RangeBounds};
+
+use bookmesh_rpc::api::{Hash, MemberId};
+use bookmesh_rpc::codec;
+use bookmesh_storage::{Group, MetaKey, StoreError};
+use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
+use openraft::{
+    AnyError, ErrorSubject, ErrorVerb, LogId, RaftLogReader, StorageError, StorageIOError, Vote,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::types::{BadRecord, Entry, TypeConfig, from_record, to_record};
+
+/// What one read takes from the log at most, so that one append message stays well under a frame
+/// and a heartbeat never waits long behind it.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// Why the log could not be read or written. All of them end the member: going on with a log
+/// that is not what it says would break promises.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record is none of ours.
+    #[error(transparent)]
+    Record(#[from] BadRecord),
+    /// A value is none of ours.
+    #[error(transparent)]
+    Codec(#[from] codec::CodecError),
+    /// The storage thread is gone.
+    #[error("the storage of this node is closed")]
+    Closed,
+}
+
+/// One group's log. Cloned for every reader.
+#[derive(Clone)]
+pub struct LogStore {
+    group: Group,
+    purged: Option<LogId<MemberId>>,
+}
+
+impl LogStore {
+    /// The log of a group, as it is on disk.
+    ///
+    /// # Errors
+    /// When what stands beside the log can't be read.
+    pub fn open(group: Group) -> Result<Self, LogError> {
+        let mut store = Self { group, purged: None };
+        store.purged = store.get(MetaKey::Purged)?;
+        Ok(store)
+    }
+
+    /// The entries in a range, at most `max_bytes` of them but one at least. Disk reads stay off
+    /// the async threads.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn entries(
+        &self,
+        range: std::ops::Range<u64>,
+        max_bytes: usize,
+    ) -> Result<Vec<Entry>, LogError> {
+        let records = match self.group.read_cached(range.clone(), max_bytes) {
+            Some(records) => records,
+            None => {
+                let group = self.group.clone();
+                blocking(move || group.read(range, max_bytes)).await??
+            }
+        };
+        records.iter().map(|record| from_record(record).map_err(LogError::from)).collect()
+    }
+
+    /// The chain after the entry at `index`; zero before the first.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn hash_at(&self, index: u64) -> Result<Hash, LogError> {
+        let group = self.group.clone();
+        let hash = match self.group.cached_hash(index) {
+            Some(hash) => Some(hash),
+            None => blocking(move || group.hash_at(index)).await??,
+        };
+        Ok(hash.unwrap_or(Hash::ZERO))
+    }
+
+    /// The id of the entry at `index`, if there is one.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn log_id_at(&self, index: u64) -> Result<Option<LogId<MemberId>>, LogError> {
+        let entries = self.entries(index..index + 1, READ_BYTES).await?;
+        Ok(entries.first().map(|entry| entry.log_id))
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: MetaKey) -> Result<Option<T>, LogError> {
+        let bytes = self.group.get(key)?;
+        bytes.map(|bytes| codec::decode(&bytes)).transpose().map_err(LogError::from)
+    }
+
+    async fn put<T: Serialize>(&self, key: MetaKey, value: &T) -> Result<(), LogError> {
+        let value = codec::encode(value)?.into();
+        let (done, flushed) = oneshot::channel();
+        self.group.put(key, value, Box::new(move |result| drop(done.send(result))))?;
+        Ok(flushed.await.map_err(|_| LogError::Closed)??)
+    }
+}
+
+/// Runs what may wait for a disk on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| LogError::Closed)
+}
+
+fn reading(error: &LogError) -> StorageError<MemberId> {
+    StorageIOError::read_logs(AnyError::error(error)).into()
+}
+
+fn writing(error: &LogError) -> StorageError<MemberId> {
+    StorageIOError::write_logs(AnyError::error(error)).into()
+}
+
+fn voting(verb: ErrorVerb, error: &LogError) -> StorageError<MemberId> {
+    StorageIOError::new(ErrorSubject::Vote, verb, AnyError::error(error)).into()
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: R,
+    ) -> Result<Vec<Entry>, StorageError<MemberId>> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        // What was purged is on disk still, for those who read history, but not for consensus.
+        let start = start.max(self.purged.map_or(0, |id| id.index + 1));
+        let end = end.min(self.group.last_index().map_or(0, |last| last + 1));
+        let mut entries = Vec::new();
+        let mut next = start;
+        while next < end {
+            let page = self.entries(next..end, READ_BYTES).await.map_err(|e| reading(&e))?;
+            let Some(last) = page.last() else { break };
+            next = last.log_id.index + 1;
+            entries.extend(page);
+        }
+        Ok(entries)
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, StorageError<MemberId>> {
+        self.entries(start..end, READ_BYTES).await.map_err(|error| reading(&error))
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError<MemberId>> {
+        let last = match self.group.last_index() {
+            Some(last) => self.log_id_at(last).await.map_err(|error| reading(&error))?,
+            None => None,
+        };
+        Ok(LogState { last_purged_log_id: self.purged, last_log_id: last.max(self.purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote<MemberId>) -> Result<(), StorageError<MemberId>> {
+        let saved = self.put(MetaKey::Vote, vote).await;
+        saved.map_err(|error| voting(ErrorVerb::Write, &error))
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote<MemberId>>, StorageError<MemberId>> {
+        self.get(MetaKey::Vote).map_err(|error| voting(ErrorVerb::Read, &error))
+    }
+
+    /// Not synced by itself: it only says how much a start may apply before it has heard from
+    /// the others, and an older one is as true.
+    async fn save_committed(
+        &mut self,
+        committed: Option<LogId<MemberId>>,
+    ) -> Result<(), StorageError<MemberId>> {
+        let saved = codec::encode(&committed)
+            .map_err(LogError::from)
+            .and_then(|value| Ok(self.group.put_lazy(MetaKey::Committed, value.into())?));
+        saved.map_err(|error| writing(&error))
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId<MemberId>>, StorageError<MemberId>> {
+        let committed = self.get(MetaKey::Committed).map_err(|error| reading(&error))?;
+        Ok(committed.flatten())
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        flushed: LogFlushed<TypeConfig>,
+    ) -> Result<(), StorageError<MemberId>>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let records: Result<Vec<_>, _> =
+            entries.into_iter().map(|entry| to_record(&entry)).collect();
+        let records = records.map_err(|error| writing(&error.into()))?;
+        let done = move |result: Result<(), StoreError>| {
+            flushed.log_io_completed(result.map_err(std::io::Error::other));
+        };
+        let queued = self.group.append(records, Box::new(done));
+        queued.map_err(|error| writing(&error.into()))
+    }
+
+    async fn truncate(&mut self, log_id: LogId<MemberId>) -> Result<(), StorageError<MemberId>> {
+        let (done, flushed) = oneshot::channel();
+        let queued =
+            self.group.truncate(log_id.index, Box::new(move |result| drop(done.send(result))));
+        queued.map_err(|error| writing(&error.into()))?;
+        let result = flushed.await.map_err(|_| writing(&LogError::Closed))?;
+        result.map_err(|error| writing(&error.into()))
+    }
+
+    /// Moves a marker. The entries stay: they are what history, verification and new replicas
+    /// are made of.
+    async fn purge(&mut self, log_id: LogId<MemberId>) -> Result<(), StorageError<MemberId>> {
+        self.put(MetaKey::Purged, &log_id).await.map_err(|error| writing(&error))?;
+        self.purged = Some(log_id);
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Consensus: one openraft group for each rack, and one for the orchestrators' registry.
+//!
+//! The algorithm is openraft's. What is here implements its storage and its network, decides when
+//! to stand for election, and gathers commands and reads so that each flush and each confirmation
+//! serves all who wait.
+//!
+//! | file | idea |
+//! |---|---|
+//! | [`group`] | one member of one group: everything below, put together |
+//! | [`proposer`] | commands that wait become one entry |
+//! | [`reader`] | reads that wait share one confirmation |
+//! | [`elector`] | when to stand for election |
+//! | [`membership`] | who belongs; learners become voters |
+//! | [`log_store`] | openraft's log over `storage` |
+//! | [`machine`] | openraft's state machine over a view |
+//! | [`checkpoint`] | views on disk, so that a start need not apply the whole log |
+//! | [`network`] | messages between members over the mesh |
+//! | [`types`] | what openraft is used with |
+
+pub mod checkpoint;
+pub mod elector;
+pub mod group;
+pub mod log_store;
+pub mod machine;
+pub mod membership;
+pub mod network;
+pub mod proposer;
+pub mod reader;
+pub mod types;
+
+pub use group::{Group, GroupConfig, GroupError};

@@ -1,0 +1,271 @@
+//! openraft's messages between members, carried by the mesh's calls.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bookmesh_rpc::api::{ApiError, Consensus, Hash, MemberId, RackId, RequestId};
+use bookmesh_rpc::codec;
+use bookmesh_rpc::mesh::{CallError, Context};
+use bookmesh_rpc::{Mesh, PeerId};
+use openraft::error::{
+    InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption};
+use openraft::raft::AppendEntriesResponse::HigherVote;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
+    VoteRequest, VoteResponse,
+};
+use openraft::{AnyError, RaftNetwork, RaftNetworkFactory, Vote};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::log_store::LogStore;
+use super::types::{Raft, Seat, TypeConfig};
+
+/// What one member sends another.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// Entries, or a heartbeat; with the leader's chain before them, so that a follower whose
+    /// history differs finds out before it appends.
+    Append {
+        /// The chain at the entry that precedes `request.entries`.
+        previous: Hash,
+        /// openraft's own.
+        request: AppendEntriesRequest<TypeConfig>,
+    },
+    /// A candidate's request.
+    Vote(VoteRequest<MemberId>),
+}
+
+type Failure<E> = RPCError<MemberId, Seat, E>;
+type SnapshotError = RaftError<MemberId, InstallSnapshotError>;
+
+/// Makes a connection for each member that openraft wants to reach.
+#[derive(Clone)]
+pub struct Network {
+    mesh: Mesh,
+    group: Option<RackId>,
+    log: LogStore,
+    request_id: RequestId,
+    answered: Arc<Answered>,
+}
+
+/// When each member last answered this one.
+#[derive(Debug, Default)]
+pub struct Answered(Mutex<HashMap<MemberId, Instant>>);
+
+impl Answered {
+    fn now(&self, member: MemberId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(member, Instant::now());
+    }
+
+    /// Whether a member did within the last `time`.
+    pub fn within(&self, member: MemberId, time: Duration) -> bool {
+        let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.get(&member).is_some_and(|at| at.elapsed() < time)
+    }
+}
+
+impl Network {
+    /// The network of one group; `None` is the orchestrators' registry.
+    pub fn new(mesh: Mesh, group: Option<RackId>, log: LogStore) -> Self {
+        let (request_id, answered) = (RequestId::generate(), Arc::default());
+        Self { mesh, group, log, request_id, answered }
+    }
+
+    /// Who answered when.
+    pub fn answered(&self) -> Arc<Answered> {
+        self.answered.clone()
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Connection;
+
+    async fn new_client(&mut self, target: MemberId, seat: &Seat) -> Connection {
+        Connection { network: self.clone(), target, seat: seat.clone() }
+    }
+}
+
+/// One member as another reaches it.
+pub struct Connection {
+    network: Network,
+    target: MemberId,
+    seat: Seat,
+}
+
+impl Connection {
+    async fn send<R: DeserializeOwned>(
+        &self,
+        message: &Message,
+        option: &RPCOption,
+    ) -> Result<R, Failure<RaftError<MemberId>>> {
+        let body = codec::encode(message).map_err(|error| unsendable(&error))?;
+        let request =
+            Consensus { group: self.network.group.clone(), to: self.target, body: body.into() };
+        let context = Context {
+            request_id: self.network.request_id.clone(),
+            deadline: Instant::now() + option.hard_ttl(),
+        };
+        let reply = self.network.mesh.call(self.seat.peer, &context, request).await;
+        let reply = reply.map_err(|error| failed(&error))?;
+        let result: Result<R, RaftError<MemberId>> =
+            codec::decode(&reply).map_err(|error| unsendable(&error))?;
+        match result {
+            Ok(reply) => {
+                self.network.answered.now(self.target);
+                Ok(reply)
+            }
+            // A member that has failed answers at once and always the same.
+            Err(RaftError::Fatal(fatal)) => Err(Unreachable::from(AnyError::new(&fatal)).into()),
+            Err(error) => {
+                Err(RemoteError::new_with_node(self.target, self.seat.clone(), error).into())
+            }
+        }
+    }
+}
+
+fn unsendable<E: std::error::Error>(error: &codec::CodecError) -> Failure<E> {
+    NetworkError::from(AnyError::new(error)).into()
+}
+
+/// A call that took its whole time is sent again at once; whoever can't be reached, or has no room
+/// for one, is left alone for a moment.
+fn failed<E: std::error::Error>(error: &CallError) -> Failure<E> {
+    match error {
+        CallError::Timeout { .. } => NetworkError::from(AnyError::new(error)).into(),
+        _ => Unreachable::from(AnyError::new(error)).into(),
+    }
+}
+
+impl RaftNetwork<TypeConfig> for Connection {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<MemberId>, Failure<RaftError<MemberId>>> {
+        let previous = match request.prev_log_id {
+            Some(id) => self
+                .network
+                .log
+                .hash_at(id.index)
+                .await
+                .map_err(|error| Failure::from(NetworkError::from(AnyError::new(&error))))?,
+            None => Hash::ZERO,
+        };
+        self.send(&Message::Append { previous, request }, &option).await
+    }
+
+    /// The log is never purged, so a replica is always filled from its entries; a leader has no
+    /// reason to send a snapshot, and no member takes one.
+    async fn install_snapshot(
+        &mut self,
+        _: InstallSnapshotRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<InstallSnapshotResponse<MemberId>, Failure<SnapshotError>> {
+        let why = ApiError::NotServed { method: "installSnapshot".into() };
+        Err(Unreachable::from(AnyError::new(&why)).into())
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<MemberId>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<MemberId>, Failure<RaftError<MemberId>>> {
+        self.send(&Message::Vote(request), &option).await
+    }
+
+    /// A member that is back should take part again well within the time a failover may take.
+    fn backoff(&self) -> Backoff {
+        let steps = [20, 50, 100, 200].into_iter().chain(std::iter::repeat(300));
+        Backoff::new(steps.map(Duration::from_millis))
+    }
+}
+
+/// A term that is further ahead than this is none that elections led to: a group that took it
+/// over would have used up its terms.
+const MAX_TERM_AHEAD: u64 = 1_000_000;
+
+/// The answering side: one group's messages, from whoever the mesh says they are from.
+pub struct Inbound {
+    raft: Raft,
+    log: LogStore,
+    heard: Arc<super::elector::LastHeard>,
+}
+
+impl Inbound {
+    /// Answers for `raft`.
+    pub fn new(raft: Raft, log: LogStore, heard: Arc<super::elector::LastHeard>) -> Self {
+        Self { raft, log, heard }
+    }
+
+    /// Answers one encoded [`Message`].
+    ///
+    /// # Errors
+    /// When the message is none, speaks for another node than it comes from, the member has
+    /// failed, or the leader's history is another one.
+    pub async fn answer(&self, from: PeerId, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+        let message = codec::decode(body)
+            .map_err(|error| ApiError::invalid("consensus", error.to_string()))?;
+        let reply = match message {
+            Message::Append { previous, request } => {
+                self.check_sender(from, &request.vote)?;
+                self.check_history(previous, &request).await?;
+                let reply = self.raft.append_entries(request).await;
+                if matches!(&reply, Ok(reply) if !matches!(reply, HigherVote(_))) {
+                    self.heard.now();
+                }
+                codec::encode(&reply)
+            }
+            Message::Vote(request) => {
+                self.check_sender(from, &request.vote)?;
+                let reply = self.raft.vote(request).await;
+                if matches!(&reply, Ok(vote) if vote.vote_granted) {
+                    self.heard.now();
+                }
+                codec::encode(&reply)
+            }
+        };
+        reply.map_err(ApiError::internal)
+    }
+
+    /// A member speaks for itself alone. One that this member does not know of yet can't be
+    /// checked: a replica that is behind has to take entries from whoever leads now.
+    fn check_sender(&self, from: PeerId, vote: &Vote<MemberId>) -> Result<(), ApiError> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let sender = vote.leader_id().voted_for();
+        let members = metrics.membership_config.membership();
+        let seat = sender.and_then(|sender| members.get_node(&sender));
+        if seat.is_some_and(|seat| seat.peer != from) {
+            return Err(ApiError::invalid("vote", "is another member's than the sender's"));
+        }
+        if vote.leader_id().term > metrics.current_term.saturating_add(MAX_TERM_AHEAD) {
+            return Err(ApiError::invalid("vote", "has a term that no election led to"));
+        }
+        Ok(())
+    }
+
+    /// Same place, same term, other chain: one of the two logs was changed outside of consensus.
+    async fn check_history(
+        &self,
+        previous: Hash,
+        request: &AppendEntriesRequest<TypeConfig>,
+    ) -> Result<(), ApiError> {
+        let Some(id) = request.prev_log_id else { return Ok(()) };
+        if self.log.log_id_at(id.index).await.map_err(ApiError::internal)? != Some(id) {
+            return Ok(());
+        }
+        let ours = self.log.hash_at(id.index).await.map_err(ApiError::internal)?;
+        if ours == previous {
+            return Ok(());
+        }
+        tracing::error!(
+            index = id.index, %ours, theirs = %previous,
+            "the leader's log has another history; this member takes nothing from it"
+        );
+        Err(ApiError::internal(format!("another history up to index {}", id.index)))
+    }
+}

@@ -1,0 +1,144 @@
+//! What a worker and an orchestrator say of themselves over HTTP.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bookmesh_gateway::{Health, HealthSource, RackHealth, Wellness};
+use bookmesh_rpc::Mesh;
+use bookmesh_rpc::api::{MemberRole, MemberState, MemberStatus, NodeRole};
+use bookmesh_rpc::mesh::BoxFuture;
+
+use super::ork::{Ork, leaderless};
+use super::rack::{Rack, Stage};
+use super::worker::Worker;
+
+/// A worker's health: that of its members.
+pub struct WorkerHealth {
+    mesh: Mesh,
+    worker: Arc<Worker>,
+}
+
+impl WorkerHealth {
+    /// Of this worker.
+    pub const fn new(mesh: Mesh, worker: Arc<Worker>) -> Self {
+        Self { mesh, worker }
+    }
+}
+
+impl HealthSource for WorkerHealth {
+    fn health(&self) -> BoxFuture<'_, Health> {
+        let racks: Vec<_> = self.worker.racks().map(|rack| rack_health(rack)).collect();
+        let mut services = BTreeMap::from([("mesh", mesh(&self.mesh))]);
+        for (rack, health) in self.worker.racks().zip(&racks) {
+            let service = match rack.place.kind {
+                bookmesh_rpc::api::Kind::Book => "books",
+                bookmesh_rpc::api::Kind::Order => "orders",
+            };
+            let worst = services.entry(service).or_insert(health.status);
+            *worst = (*worst).max(health.status);
+        }
+        let health = health(NodeRole::Worker, &self.mesh, services, racks);
+        Box::pin(async { health })
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        let ready = self.worker.racks().try_for_each(|rack| match unready(rack) {
+            None => Ok(()),
+            Some(why) => Err(format!("{}: {why}", rack.place.id)),
+        });
+        Box::pin(async { ready })
+    }
+}
+
+/// Why a member can't do its job yet, or any more.
+fn unready(rack: &Rack) -> Option<String> {
+    match (rack.stage(), rack.status()) {
+        (Stage::Waiting(why) | Stage::Failed(why), _) => Some(why),
+        (Stage::Seated, Err(error)) => Some(error.to_string()),
+        (Stage::Seated, Ok(status)) => behind(&status),
+    }
+}
+
+fn behind(status: &MemberStatus) -> Option<String> {
+    if status.state == MemberState::Failed {
+        return Some("its member has failed; its log says why".to_owned());
+    }
+    if status.leader.is_none() {
+        return Some("it knows no leader".to_owned());
+    }
+    let MemberStatus { applied_index, last_index, .. } = status;
+    (applied_index < last_index)
+        .then(|| format!("it has applied {applied_index} of {last_index} entries"))
+}
+
+fn rack_health(rack: &Rack) -> RackHealth {
+    let status = rack.status().ok();
+    let voters = |status: &MemberStatus| {
+        status.members.iter().filter(|member| member.role == MemberRole::Voter).count()
+    };
+    let why = unready(rack);
+    let wellness = match (&status, &why) {
+        (Some(status), Some(_)) if status.leader.is_some() => Wellness::Degraded,
+        (_, Some(_)) => Wellness::Unhealthy,
+        (_, None) => Wellness::Healthy,
+    };
+    RackHealth {
+        id: rack.place.id.clone(),
+        kind: rack.place.kind.name(),
+        status: wellness,
+        leader: status.as_ref().and_then(|status| Some(status.leader?.to_string())),
+        voters: status.as_ref().map_or(0, voters),
+        reason: why,
+    }
+}
+
+/// An orchestrator's health: that of the registry, and whether the racks it knows have leaders.
+pub struct OrkHealth {
+    mesh: Mesh,
+    ork: Arc<Ork>,
+}
+
+impl OrkHealth {
+    /// Of this orchestrator.
+    pub const fn new(mesh: Mesh, ork: Arc<Ork>) -> Self {
+        Self { mesh, ork }
+    }
+}
+
+impl HealthSource for OrkHealth {
+    fn health(&self) -> BoxFuture<'_, Health> {
+        Box::pin(async {
+            let registry = match self.ork.group().confirm().await {
+                Ok(()) => Wellness::Healthy,
+                Err(_) => Wellness::Unhealthy,
+            };
+            let without = leaderless(&self.ork.routes().borrow());
+            let racks = if without.is_empty() { Wellness::Healthy } else { Wellness::Degraded };
+            let services = BTreeMap::from([
+                ("mesh", mesh(&self.mesh)),
+                ("registry", registry),
+                ("racks", racks),
+            ]);
+            health(NodeRole::Ork, &self.mesh, services, Vec::new())
+        })
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { self.ork.group().confirm().await.map_err(|error| error.to_string()) })
+    }
+}
+
+/// A node that is alone is no fault of its own, but it can do less.
+fn mesh(mesh: &Mesh) -> Wellness {
+    if mesh.connected() == 0 { Wellness::Degraded } else { Wellness::Healthy }
+}
+
+fn health(
+    role: NodeRole,
+    mesh: &Mesh,
+    services: BTreeMap<&'static str, Wellness>,
+    racks: Vec<RackHealth>,
+) -> Health {
+    let status = services.values().copied().max().unwrap_or(Wellness::Healthy);
+    Health { status, role, peer_id: mesh.peer_id(), services, racks }
+}

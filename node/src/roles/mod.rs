@@ -1,0 +1,30 @@
+//! What a node does in the mesh.
+//!
+//! | file | idea |
+//! |---|---|
+//! | [`ork`] | an orchestrator: keeps the registry, hands out routes |
+//! | [`worker`] | holds racks: which method goes to which of them |
+//! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
+//! | [`rack_life`] | how a worker founds or joins a rack |
+//! | [`things`] | reads and writes of a rack's things |
+//! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
+//! | [`client_only`] | what a node answers that only asks |
+//! | [`orks`] | finds the orchestrators and keeps to one that answers |
+//! | [`announce`] | tells the orchestrators, every second, how this node stands |
+//! | [`standing`] | notes in the slot how much its data matter |
+//! | [`health`] | what a worker and an orchestrator say of themselves over HTTP |
+//! | [`process`] | one role as one process: from settings to an ordered stop |
+
+pub mod announce;
+pub mod base;
+pub mod client_only;
+pub mod health;
+pub mod nodes;
+pub mod ork;
+pub mod orks;
+pub mod process;
+pub mod rack;
+pub mod rack_life;
+pub mod standing;
+pub mod things;
+pub mod worker;

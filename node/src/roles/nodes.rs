@@ -1,0 +1,210 @@
+//! A node of each role: what it consists of, how it starts, and the order in which it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bookmesh_gateway::{Gateway, GatewayConfig};
+use bookmesh_rpc::api::{DHT_ORKS, Incarnation, Kind, RackId};
+use bookmesh_rpc::{Mesh, NodeKey};
+use bookmesh_storage::{GroupName, MetaKey, Slot, Store};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::announce;
+use super::base::{BaseConfig, StartError, blocking};
+use super::client_only::ClientOnly;
+use super::ork::Ork;
+use super::orks::Orks;
+use super::rack::{Place, Rack};
+use super::standing;
+use super::worker::Worker;
+use crate::consensus::types::Seat;
+use crate::consensus::{Group, GroupConfig};
+
+/// The registry's first member; further orchestrators get their numbers from its log.
+const FIRST_MEMBER: u64 = 1;
+/// How long a registry of one may take to lead itself.
+const LEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// An orchestrator that runs.
+pub struct OrkNode {
+    /// Its handle on the mesh.
+    pub mesh: Mesh,
+    /// What it answers with.
+    pub ork: Arc<Ork>,
+    store: Store,
+    _slot: Slot,
+}
+
+impl OrkNode {
+    /// Starts an orchestrator in `slot`. `adopt_for`: see [`Ork::new`].
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        base: &BaseConfig,
+        slot: Slot,
+        adopt_for: Duration,
+    ) -> Result<Self, StartError> {
+        let (key, dir) = (slot.node_key()?, slot.store_dir());
+        let store = base.open_store(dir).await?;
+        let mesh = base.join(key).await?;
+        let log = store.clone();
+        let log = blocking(move || Ok(log.group(&GroupName::registry())?)).await?;
+        let config = GroupConfig {
+            mesh: mesh.clone(),
+            name: None,
+            store: log.clone(),
+            member: FIRST_MEMBER,
+            voters: 1,
+        };
+        let group = Group::open(config).await?;
+        let incarnation = incarnation(log).await?;
+        group.begin(Seat { peer: mesh.peer_id(), incarnation }).await?;
+        let mut metrics = group.metrics();
+        let led = metrics.wait_for(|metrics| metrics.current_leader.is_some());
+        if !matches!(tokio::time::timeout(LEAD_WITHIN, led).await, Ok(Ok(_))) {
+            return Err(StartError::Late("the registry has no leader after 10 s".into()));
+        }
+        // What is in the log is applied before anybody asks.
+        group.confirm().await.map_err(|error| StartError::Late(error.to_string()))?;
+        let ork = Ork::new(mesh.clone(), group, adopt_for);
+        mesh.serve(ork.clone());
+        mesh.provide(DHT_ORKS).await;
+        Ok(Self { mesh, ork, store, _slot: slot })
+    }
+
+    /// Stops consensus, flushes, closes the swarm.
+    pub async fn stop(self) {
+        self.ork.group().stop().await;
+        close(self.mesh, self.store).await;
+    }
+}
+
+/// The incarnation that stands beside the registry's log, made with it.
+async fn incarnation(log: bookmesh_storage::Group) -> Result<Incarnation, StartError> {
+    blocking(move || {
+        if let Some(bytes) = log.get(MetaKey::Member)?
+            && let Ok(incarnation) = bookmesh_rpc::codec::decode(&bytes)
+        {
+            return Ok(incarnation);
+        }
+        let incarnation = Incarnation::generate();
+        let bytes = bookmesh_rpc::codec::encode(&incarnation)
+            .map_err(|error| StartError::Late(error.to_string()))?;
+        log.put_blocking(MetaKey::Member, bytes.into())?;
+        Ok(incarnation)
+    })
+    .await
+}
+
+/// A worker that runs.
+pub struct WorkerNode {
+    /// Its handle on the mesh.
+    pub mesh: Mesh,
+    /// What it answers with.
+    pub worker: Arc<Worker>,
+    store: Store,
+    lives: JoinSet<()>,
+    announcing: JoinHandle<()>,
+    /// Holds the slot.
+    standing: JoinHandle<()>,
+}
+
+impl WorkerNode {
+    /// Starts a worker of these racks in `slot`; the racks found or join themselves from here on.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        base: &BaseConfig,
+        slot: Slot,
+        kind: Kind,
+        racks: &[RackId],
+        replicas: usize,
+    ) -> Result<Self, StartError> {
+        let (key, dir) = (slot.node_key()?, slot.store_dir());
+        let store = base.open_store(dir).await?;
+        let mesh = base.join(key).await?;
+        let orks = Arc::new(Orks::new(mesh.clone()));
+        let place = |id: &RackId| Place {
+            id: id.clone(),
+            kind,
+            replicas,
+            mesh: mesh.clone(),
+            orks: orks.clone(),
+            store: store.clone(),
+        };
+        let worker = Worker::new(racks.iter().map(place).collect());
+        mesh.serve(worker.clone());
+        let lives = worker.live();
+        let announcing = tokio::spawn(announce::worker(mesh.clone(), orks, worker.clone()));
+        let standing = tokio::spawn(standing::keep(slot, mesh.peer_id(), worker.clone()));
+        Ok(Self { mesh, worker, store, lives, announcing, standing })
+    }
+
+    /// Waits until every rack has a leader that this worker knows.
+    ///
+    /// # Errors
+    /// [`StartError::Late`] with the rack that has none.
+    pub async fn ready(&self, within: Duration) -> Result<(), StartError> {
+        for rack in self.worker.racks() {
+            let late = |why| StartError::Late(format!("{}: {why}", rack.place.id));
+            rack.ready(within).await.map_err(late)?;
+        }
+        Ok(())
+    }
+
+    /// The racks, for those who report on them.
+    pub fn racks(&self) -> Vec<Arc<Rack>> {
+        self.worker.racks().cloned().collect()
+    }
+
+    /// Stops consensus of every rack, flushes, closes the swarm, and lets the slot go.
+    pub async fn stop(mut self) {
+        self.announcing.abort();
+        self.lives.shutdown().await;
+        self.worker.stop().await;
+        close(self.mesh, self.store).await;
+        self.standing.abort();
+        // Only now may another process take the slot.
+        drop(self.standing.await);
+    }
+}
+
+/// A gateway's place in the mesh. Its HTTP side is served, and closed, by whoever owns the
+/// listener.
+#[derive(Debug)]
+pub struct GatewayNode {
+    /// Its handle on the mesh.
+    pub mesh: Mesh,
+}
+
+impl GatewayNode {
+    /// Starts a gateway that is nobody in particular: its key is made anew each time, since
+    /// nothing depends on it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        base: &BaseConfig,
+        config: GatewayConfig,
+    ) -> Result<(Self, Gateway), StartError> {
+        let mesh = base.join(NodeKey::generate()).await?;
+        mesh.serve(Arc::new(ClientOnly));
+        let gateway = Gateway::start(mesh.clone(), config);
+        Ok((Self { mesh }, gateway))
+    }
+
+    /// Closes the swarm; the HTTP side was drained before.
+    pub async fn stop(self) {
+        self.mesh.close().await;
+    }
+}
+
+async fn close(mesh: Mesh, store: Store) {
+    mesh.close().await;
+    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    if let Ok(Err(error)) = closed {
+        tracing::error!(%error, "the store did not close cleanly; the next start checks it");
+    }
+}

@@ -1,0 +1,197 @@
+//! One role as one process: from settings to an ordered stop.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bookmesh_gateway::{
+    Gateway, GatewayConfig, HealthSource, Router, ServeConfig, ops_router, serve,
+};
+use bookmesh_rpc::Mesh;
+use bookmesh_rpc::api::Kind;
+use bookmesh_storage::{Slot, StoreKey};
+use tokio::net::TcpListener;
+
+use super::base::{BaseConfig, StartError, bind};
+use super::health::{OrkHealth, WorkerHealth};
+use super::nodes::{GatewayNode, OrkNode, WorkerNode};
+use crate::config::{Environment, Settings};
+use crate::signals::stop_requested;
+use crate::up::{Up, UpConfig, banner, voters};
+
+/// How long an orchestrator whose registry is empty listens for racks that exist: workers
+/// announce every second, and first have to find it.
+const ADOPT_FOR: Duration = Duration::from_secs(3);
+
+/// Runs an orchestrator until it is told to stop.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn ork(settings: &Settings) -> Result<(), StartError> {
+    let base = base(settings)?;
+    let listener = bind(http(settings)).await?;
+    let slot = Slot::take_named(&settings.data_dir, "ork")?;
+    let node = starting(Box::pin(OrkNode::start(&base, slot, ADOPT_FOR))).await?;
+    let health = OrkHealth::new(node.mesh.clone(), node.ork.clone());
+    serve_ops("ork", settings, listener, &node.mesh, Arc::new(health)).await?;
+    node.stop().await;
+    Ok(())
+}
+
+/// Runs a worker until it is told to stop.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn worker(settings: &Settings, kind: Kind) -> Result<(), StartError> {
+    let base = base(settings)?;
+    let listener = bind(http(settings)).await?;
+    let slot = Slot::take(&settings.data_dir)?;
+    let (racks, replicas) = (&settings.racks, settings.replicas);
+    let start = Box::pin(WorkerNode::start(&base, slot, kind, racks, replicas));
+    let node = starting(start).await?;
+    let health = WorkerHealth::new(node.mesh.clone(), node.worker.clone());
+    serve_ops("worker", settings, listener, &node.mesh, Arc::new(health)).await?;
+    node.stop().await;
+    Ok(())
+}
+
+/// Runs a gateway until it is told to stop.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn gateway(settings: &Settings) -> Result<(), StartError> {
+    let base = base(settings)?;
+    let listener = bind(http(settings)).await?;
+    let config = gateway_config(settings, settings.replicas);
+    let (node, gateway) = starting(Box::pin(GatewayNode::start(&base, config))).await?;
+    announce("gateway", &listener, &node.mesh)?;
+    serve_gateway(settings, listener, gateway).await;
+    node.stop().await;
+    Ok(())
+}
+
+/// Runs a whole mesh until it is told to stop.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
+    let began = Instant::now();
+    let listener = bind(http(settings)).await?;
+    let config = UpConfig {
+        workers,
+        data_dir: settings.data_dir.clone(),
+        p2p_port: settings.p2p_port,
+        mesh_key: settings.mesh_key.clone(),
+        store_key: store_key(settings),
+        max_connections: settings.max_connections,
+        bootstrap_timeout: settings.bootstrap_timeout,
+    };
+    let start = Box::pin(Up::start(&config, gateway_config(settings, voters(workers))));
+    let (up, gateway) = starting(start).await?;
+    let person = std::io::stdout().is_terminal();
+    if person {
+        let address = address(&listener)?;
+        println!("{}", banner(&up, address, &settings.data_dir, began.elapsed()));
+    } else {
+        announce("up", &listener, &up.gateway.mesh)?;
+    }
+    serve_gateway(settings, listener, gateway).await;
+    up.stop().await;
+    if person {
+        println!("\n  stopped; everything is kept in {}", settings.data_dir.display());
+    }
+    Ok(())
+}
+
+async fn serve_gateway(settings: &Settings, listener: TcpListener, gateway: Gateway) {
+    let router = gateway.router();
+    let closing = async {
+        stop().await;
+        gateway.close().await;
+    };
+    serve(listener, router, serve_config(settings), closing).await;
+}
+
+async fn serve_ops(
+    role: &str,
+    settings: &Settings,
+    listener: TcpListener,
+    mesh: &Mesh,
+    health: Arc<dyn HealthSource>,
+) -> Result<(), StartError> {
+    let router: Router = ops_router(health, env!("CARGO_PKG_VERSION"));
+    announce(role, &listener, mesh)?;
+    serve(listener, router, serve_config(settings), stop()).await;
+    Ok(())
+}
+
+/// Prints one line for whatever started the process, where no person looks on.
+fn announce(role: &str, listener: &TcpListener, mesh: &Mesh) -> Result<(), StartError> {
+    let (http, peer) = (address(listener)?, mesh.peer_id());
+    let p2p = mesh.addresses().join(",");
+    println!("ready role={role} http=http://{http} p2p={p2p} peer={peer}");
+    Ok(())
+}
+
+/// Starts a node, unless the process is told to stop before it is up: then what was begun is
+/// dropped, which every start has to cope with after a crash as well.
+async fn starting<T>(start: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
+    tokio::select! {
+        started = start => started,
+        () = stop() => Err(StartError::Stopped),
+    }
+}
+
+/// Waits until the process is told to stop.
+async fn stop() {
+    if let Err(error) = stop_requested().await {
+        tracing::error!(%error, "no signal handlers: only kill -9 stops this process");
+        std::future::pending::<()>().await;
+    }
+    tracing::info!("stopping");
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Io { what: "the HTTP port".into(), source })
+}
+
+const fn http(settings: &Settings) -> SocketAddr {
+    SocketAddr::new(settings.http_host, settings.http_port)
+}
+
+fn base(settings: &Settings) -> Result<BaseConfig, StartError> {
+    Ok(BaseConfig {
+        data_dir: settings.data_dir.clone(),
+        store_key: store_key(settings),
+        mesh_key: settings.mesh_key.clone(),
+        p2p_host: settings.p2p_host,
+        p2p_port: settings.p2p_port,
+        bootstrap: settings.bootstrap.clone(),
+        bootstrap_timeout: settings.bootstrap_timeout,
+        mdns: settings.mdns,
+        max_connections: settings.max_connections,
+    })
+}
+
+fn gateway_config(settings: &Settings, replicas: usize) -> GatewayConfig {
+    GatewayConfig {
+        max_payload_bytes: settings.max_payload_bytes,
+        request_timeout: settings.request_timeout,
+        cors_origin: settings.cors_origin.clone(),
+        replicas,
+        detailed_errors: settings.environment != Environment::Production,
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+fn serve_config(settings: &Settings) -> ServeConfig {
+    ServeConfig {
+        max_connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
+        ..ServeConfig::default()
+    }
+}
+
+fn store_key(settings: &Settings) -> Option<StoreKey> {
+    settings.store_key.as_ref().map(|key| StoreKey::from_bytes(*key.as_bytes()))
+}

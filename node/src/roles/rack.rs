@@ -1,0 +1,264 @@
+//! One rack on one worker: where it is in its life, and what is asked of its log.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bookmesh_rpc::api::{
+    Action, AdmitMember, ApiError, Applied, Command, Kind, LogPage, MemberId, MemberRole,
+    MemberStatus, RackId, ReadLog, RequestId, SeatMember, TailLog,
+};
+use bookmesh_rpc::mesh::ItemSink;
+use bookmesh_rpc::{Mesh, PeerId};
+use bookmesh_storage::view::Things;
+use bookmesh_storage::{Health, Store};
+
+use tokio::sync::Semaphore;
+
+use super::orks::Orks;
+use crate::consensus::Group;
+use crate::consensus::membership::{leader_in, members_in, state_in};
+use crate::consensus::types::Seat;
+
+/// Records in one answer about the log.
+const MAX_LOG_PAGE: u32 = 1_000;
+
+/// See [`Rack::list`].
+const MAX_SCANS: usize = 2;
+/// How often it is said what a start waits for.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// What a rack on this worker needs from the worker.
+pub struct Place {
+    /// The rack's name.
+    pub id: RackId,
+    /// What it holds.
+    pub kind: Kind,
+    /// How many voters it aims for.
+    pub replicas: usize,
+    /// The mesh.
+    pub mesh: Mesh,
+    /// The orchestrators.
+    pub orks: Arc<Orks>,
+    /// The disk.
+    pub store: Store,
+}
+
+/// One rack on one worker.
+pub struct Rack {
+    /// What was given to it.
+    pub place: Place,
+    group: RwLock<Option<Arc<Group<Things>>>>,
+    stage: RwLock<Stage>,
+    /// Lists that may look through the view at once; a scan holds up what is to be applied.
+    pub(super) scans: Semaphore,
+}
+
+/// Where a rack on this worker is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It has no member here yet; the text says what it waits for.
+    Waiting(String),
+    /// Its group runs here.
+    Seated,
+    /// It can't go on, and an operator has to look; the text says at what.
+    Failed(String),
+}
+
+impl Rack {
+    /// A rack that has done nothing yet.
+    pub fn new(place: Place) -> Arc<Self> {
+        let stage = RwLock::new(Stage::Waiting("starting".into()));
+        Arc::new(Self { place, group: RwLock::default(), stage, scans: Semaphore::new(MAX_SCANS) })
+    }
+
+    /// Where it is in its life.
+    pub fn stage(&self) -> Stage {
+        self.stage.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_stage(&self, stage: Stage) {
+        *self.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    pub(super) fn set_group(&self, group: Option<Arc<Group<Things>>>) {
+        *self.group.write().unwrap_or_else(PoisonError::into_inner) = group;
+    }
+
+    /// The member on this worker.
+    ///
+    /// # Errors
+    /// [`ApiError::Unavailable`] with the stage, before there is one.
+    pub fn group(&self) -> Result<Arc<Group<Things>>, ApiError> {
+        let group = self.group.read().unwrap_or_else(PoisonError::into_inner).clone();
+        group.ok_or_else(|| match self.stage() {
+            Stage::Waiting(why) | Stage::Failed(why) => self.unavailable(why),
+            Stage::Seated => self.unavailable("its member is stopping"),
+        })
+    }
+
+    /// Refuses while the disk is full or has failed: an entry that can't be kept would end the
+    /// member.
+    ///
+    /// # Errors
+    /// [`ApiError::Unavailable`] with what the disk says.
+    pub(super) fn writable(&self) -> Result<(), ApiError> {
+        match self.place.store.health() {
+            Health::Healthy => Ok(()),
+            Health::Full(why) | Health::Failed(why) => Err(self.unavailable(why)),
+        }
+    }
+
+    pub(super) fn unavailable(&self, why: impl Into<String>) -> ApiError {
+        ApiError::Unavailable { what: self.place.id.to_string(), why: why.into() }
+    }
+
+    /// How this member stands.
+    ///
+    /// # Errors
+    /// Before there is one.
+    pub fn status(&self) -> Result<MemberStatus, ApiError> {
+        let group = self.group()?;
+        let metrics = group.metrics();
+        let metrics = metrics.borrow();
+        let shown = group.read(|shown| {
+            (
+                shown.applied,
+                shown.hash,
+                shown.view.len() as u64,
+                shown.view.number().filter(|_| shown.view.confirmed()),
+            )
+        });
+        let (applied, head_hash, things, number) = shown;
+        let applied_index = applied.map_or(0, |id| id.index);
+        Ok(MemberStatus {
+            rack: self.place.id.clone(),
+            kind: self.place.kind,
+            number,
+            member: group.member(),
+            state: state_in(&metrics),
+            term: metrics.current_term,
+            leader: leader_in(&metrics),
+            members: members_in(&metrics),
+            last_index: metrics.last_log_index.unwrap_or(0),
+            committed_index: applied_index,
+            applied_index,
+            head_hash,
+            things,
+        })
+    }
+
+    /// Gives a member number to a node's data, or the one it has.
+    ///
+    /// # Errors
+    /// Not the leader, or not founded yet.
+    pub async fn admit(
+        &self,
+        from: PeerId,
+        request_id: RequestId,
+        request: AdmitMember,
+    ) -> Result<MemberId, ApiError> {
+        let action = Action::AdmitMember { peer: from, incarnation: request.incarnation };
+        let applied = self.confirmed()?.propose(Command { key: None, request_id, action }).await?;
+        match applied {
+            Applied::Member(member) => Ok(member),
+            other => Err(ApiError::internal(format!("admitting answered {other:?}"))),
+        }
+    }
+
+    /// Starts replicating to a member that was admitted.
+    ///
+    /// # Errors
+    /// Not the leader, or the number was given to other data.
+    pub async fn seat(&self, from: PeerId, request: SeatMember) -> Result<(), ApiError> {
+        let group = self.confirmed()?;
+        let given = group.read(|shown| shown.view.member_of(from, request.incarnation));
+        if given != Some(request.member) {
+            let rule = format!("was not given to this node's data (that is {given:?})");
+            return Err(ApiError::invalid("member", rule));
+        }
+        group.seat(request.member, Seat { peer: from, incarnation: request.incarnation }).await
+    }
+
+    /// The group, once its founding is confirmed: before that nothing may be acknowledged.
+    ///
+    /// # Errors
+    /// Before that.
+    pub fn confirmed(&self) -> Result<Arc<Group<Things>>, ApiError> {
+        let group = self.group()?;
+        if group.read(|shown| shown.view.confirmed()) {
+            return Ok(group);
+        }
+        // A follower that has just started has applied nothing yet; its leader can say more.
+        match leader_in(&group.metrics().borrow()) {
+            Some(leader) if leader != self.place.mesh.peer_id() => {
+                Err(ApiError::NotLeader { rack: self.place.id.clone(), leader: Some(leader) })
+            }
+            _ => Err(self.unavailable("it has no leader yet, or its founding is not confirmed")),
+        }
+    }
+
+    /// One page of the committed log.
+    ///
+    /// # Errors
+    /// Before there is a member, or when its log can't be read.
+    pub async fn read_log(&self, request: ReadLog) -> Result<LogPage, ApiError> {
+        self.group()?.log_page(request.from, request.limit.clamp(1, MAX_LOG_PAGE)).await
+    }
+
+    /// The committed log from an index on, and then as it grows, until the reader goes.
+    ///
+    /// # Errors
+    /// As [`Rack::read_log`].
+    pub async fn tail_log(&self, request: TailLog, mut items: ItemSink) -> Result<(), ApiError> {
+        let group = self.group()?;
+        let mut applied = group.applied();
+        let mut next = request.from;
+        loop {
+            let page = group.log_page(next, MAX_LOG_PAGE).await?;
+            for record in &page.records {
+                next = record.index + 1;
+                if items.send(record).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if page.records.is_empty() {
+                // The mesh drops this future when the reader goes.
+                let grown = applied.wait_for(|now| now.is_some_and(|now| now >= next));
+                if grown.await.is_err() {
+                    return Err(Group::<Things>::stopped());
+                }
+            }
+        }
+    }
+
+    /// Waits until this member knows the rack's leader.
+    ///
+    /// # Errors
+    /// What it waits for, when the time is over or no time will help.
+    pub async fn ready(&self, within: Duration) -> Result<(), String> {
+        let (until, mut told) = (Instant::now() + within, Instant::now());
+        loop {
+            let why = match (self.stage(), self.status()) {
+                (Stage::Failed(why), _) => return Err(why),
+                (_, Ok(status)) if status.leader.is_some() => return Ok(()),
+                (Stage::Waiting(why), Err(_)) => why,
+                (_, Err(error)) => error.to_string(),
+                (_, Ok(status)) => leaderless(&status),
+            };
+            if Instant::now() >= until {
+                return Err(why);
+            }
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                tracing::warn!(rack = %self.place.id, why, "still waiting");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn leaderless(status: &MemberStatus) -> String {
+    let voters = status.members.iter().filter(|member| member.role == MemberRole::Voter).count();
+    let majority = voters / 2 + 1;
+    format!("it has no leader: {majority} of its {voters} voters have to run, start the others too")
+}

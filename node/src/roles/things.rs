@@ -1,0 +1,204 @@
+//! Reads and writes of a rack's things: checked, then committed through the rack's log, or
+//! answered from its view.
+
+use std::sync::Arc;
+
+use bookmesh_rpc::api::{
+    Action, ApiError, Applied, Command, Consistency, ForgetThings, GetThing, ListThings, MAX_BATCH,
+    RegisterThing, RegisterThings, Registered, RequestId, RequestKey, Thing, ThingId, ThingList,
+    ThingRead, UpdateThing,
+};
+
+use super::rack::Rack;
+
+/// The most things of one page.
+const MAX_PAGE: u32 = 1_000;
+
+/// What became of one thing of a batch.
+type BatchItem = Result<(Registered, ThingId), ApiError>;
+
+impl Rack {
+    /// Registers one thing.
+    ///
+    /// # Errors
+    /// Invalid, not the leader, or unavailable.
+    pub async fn register(
+        &self,
+        request_id: RequestId,
+        request: RegisterThing,
+    ) -> Result<Arc<Thing>, ApiError> {
+        request.thing.faults().check()?;
+        let action = Action::Register { thing: request.thing, on_conflict: Default::default() };
+        match self.write(request_id, request.key, action).await? {
+            Applied::Registered(_, thing) | Applied::Thing(thing) => Ok(thing),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Registers many things, each answered on its own.
+    ///
+    /// # Errors
+    /// When the rack as a whole can't answer; the caller may send the same again, and what was
+    /// registered already is answered as it was.
+    pub async fn register_all(
+        &self,
+        request_id: RequestId,
+        request: RegisterThings,
+    ) -> Result<Vec<BatchItem>, ApiError> {
+        let RegisterThings { key, on_conflict, things, .. } = request;
+        let count = things.len();
+        if !(1..=MAX_BATCH).contains(&count) {
+            let rule = format!("must be 1 to {MAX_BATCH}, are {count}");
+            return Err(ApiError::invalid("things", rule));
+        }
+        self.writable()?;
+        let group = self.confirmed()?;
+        let mut waiting = Vec::with_capacity(count);
+        for (part, thing) in (0..).zip(things) {
+            let queued = match thing.faults().check() {
+                Ok(()) => {
+                    let key = Some(RequestKey { part, ..key });
+                    let action = Action::Register { thing, on_conflict };
+                    let command = Command { key, request_id: request_id.clone(), action };
+                    Ok(group.proposer().enqueue(command).await?)
+                }
+                Err(error) => Err(error),
+            };
+            waiting.push(queued);
+        }
+        let mut items = Vec::with_capacity(count);
+        for queued in waiting {
+            items.push(match queued {
+                Ok(outcome) => batch_item(outcome.await.unwrap_or(Err(ApiError::Busy)))?,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(items)
+    }
+
+    /// Changes one thing.
+    ///
+    /// # Errors
+    /// Invalid, no such thing, checked out, another version, not the leader, unavailable.
+    pub async fn update(
+        &self,
+        request_id: RequestId,
+        request: UpdateThing,
+    ) -> Result<Arc<Thing>, ApiError> {
+        request.patch.faults().check()?;
+        let UpdateThing { key, id, patch, status_rule, if_version, .. } = request;
+        self.holds(id)?;
+        let action = Action::Update { id, patch, status_rule, if_version };
+        match self.write(request_id, key, action).await? {
+            Applied::Thing(thing) => Ok(thing),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Removes things, all or none.
+    ///
+    /// # Errors
+    /// No such thing, another version, not the leader, unavailable.
+    pub async fn forget(
+        &self,
+        request_id: RequestId,
+        request: ForgetThings,
+    ) -> Result<Vec<Arc<Thing>>, ApiError> {
+        let ForgetThings { key, ids, if_version, .. } = request;
+        if !(1..=MAX_BATCH).contains(&ids.len()) {
+            let rule = format!("must be 1 to {MAX_BATCH}, are {}", ids.len());
+            return Err(ApiError::invalid("ids", rule));
+        }
+        ids.iter().try_for_each(|id| self.holds(*id))?;
+        let action = Action::Forget { ids, if_version };
+        match self.write(request_id, key, action).await? {
+            Applied::Forgotten(things) => Ok(things),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// One thing.
+    ///
+    /// # Errors
+    /// No such thing, and for a linearizable read: not the leader, unavailable.
+    pub async fn get(&self, request: GetThing) -> Result<ThingRead, ApiError> {
+        let GetThing { id, consistency, .. } = request;
+        let group = self.fresh(consistency).await?;
+        self.holds(id)?;
+        group.read(|shown| {
+            let thing = shown.view.get(id).cloned().ok_or(ApiError::ThingNotFound { id })?;
+            Ok(ThingRead { thing, applied_index: shown.applied.map_or(0, |id| id.index) })
+        })
+    }
+
+    /// One page of things.
+    ///
+    /// # Errors
+    /// For a linearizable read: not the leader, unavailable.
+    pub async fn list(&self, mut request: ListThings) -> Result<ThingList, ApiError> {
+        request.limit = request.limit.min(MAX_PAGE);
+        let group = self.fresh(request.consistency).await?;
+        // A filter may look at every thing of the rack; that must not hold up an async thread.
+        let place = self.scans.acquire().await.map_err(ApiError::internal)?;
+        let listed = tokio::task::spawn_blocking(move || {
+            group.read(|shown| {
+                let mut list = shown.view.list(&request);
+                list.applied_index = shown.applied.map_or(0, |id| id.index);
+                list
+            })
+        });
+        let list = listed.await.map_err(ApiError::internal);
+        drop(place);
+        list
+    }
+
+    async fn fresh(
+        &self,
+        consistency: Consistency,
+    ) -> Result<Arc<crate::consensus::Group<bookmesh_storage::view::Things>>, ApiError> {
+        match consistency {
+            Consistency::Linearizable => {
+                let group = self.group()?;
+                group.confirm().await?;
+                self.confirmed()
+            }
+            Consistency::Eventual => self.group(),
+        }
+    }
+
+    async fn write(
+        &self,
+        request_id: RequestId,
+        key: RequestKey,
+        action: Action,
+    ) -> Result<Applied, ApiError> {
+        self.writable()?;
+        let group = self.confirmed()?;
+        group.propose(Command { key: Some(key), request_id, action }).await
+    }
+
+    /// Whether an id can be one of this rack's.
+    fn holds(&self, id: ThingId) -> Result<(), ApiError> {
+        let number = self.group()?.read(|shown| shown.view.number());
+        match number {
+            Some(number) if number != id.rack_number() => Err(ApiError::ThingNotFound { id }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One command's outcome as one item's: its own errors stay with it, those of the rack end the
+/// whole call.
+fn batch_item(outcome: Result<Applied, ApiError>) -> Result<BatchItem, ApiError> {
+    use ApiError::{Conflict, Invalid, KeyConflict};
+    match outcome {
+        Ok(Applied::Registered(registered, thing)) => Ok(Ok((registered, thing.id))),
+        Ok(other) => Err(unexpected(&other)),
+        Err(error @ (Conflict { .. } | Invalid(_) | KeyConflict)) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+fn unexpected(applied: &Applied) -> ApiError {
+    ApiError::internal(format!("the log answered {applied:?}"))
+}

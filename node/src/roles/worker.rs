@@ -1,0 +1,134 @@
+//! A worker: the racks it holds, and which method goes to which of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bookmesh_rpc::PeerId;
+use bookmesh_rpc::api::{ApiError, RackId, Reply, Request, StreamRequest};
+use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use super::rack::{Place, Rack};
+use super::rack_life;
+
+/// The racks of one worker. They are fixed when it starts.
+pub struct Worker {
+    racks: BTreeMap<RackId, Arc<Rack>>,
+}
+
+impl Worker {
+    /// A worker that holds these places; their racks come to life once [`Worker::live`] runs.
+    pub fn new(places: Vec<Place>) -> Arc<Self> {
+        let racks = places.into_iter().map(|place| (place.id.clone(), Rack::new(place)));
+        Arc::new(Self { racks: racks.collect() })
+    }
+
+    /// Its racks, by name.
+    pub fn racks(&self) -> impl Iterator<Item = &Arc<Rack>> {
+        self.racks.values()
+    }
+
+    /// Founds or joins every rack; the tasks end when each is seated.
+    pub fn live(&self) -> JoinSet<()> {
+        self.racks.values().cloned().map(rack_life::run).collect()
+    }
+
+    /// Stops the members of all racks, at once.
+    pub async fn stop(&self) {
+        let stopping = self.racks.values().map(|rack| async {
+            if let Ok(group) = rack.group() {
+                rack.set_group(None);
+                group.stop().await;
+            }
+        });
+        futures::future::join_all(stopping).await;
+    }
+
+    fn rack(&self, id: &RackId) -> Result<&Arc<Rack>, ApiError> {
+        self.racks.get(id).ok_or_else(|| ApiError::NotMember { rack: id.clone() })
+    }
+
+    async fn answer(
+        &self,
+        from: PeerId,
+        context: Context,
+        request: Request,
+    ) -> Result<Reply, ApiError> {
+        let id = context.request_id;
+        Ok(match request {
+            Request::Ping(ping) => Reply::Ping(ping.payload),
+            Request::Consensus(message) => {
+                let rack = message.group.ok_or_else(|| not_served("the registry's consensus"))?;
+                let group = self.rack(&rack)?.group()?;
+                Reply::Consensus(group.answer(from, message.to, &message.body).await?)
+            }
+            Request::GetMember(get) => Reply::GetMember(self.rack(&get.rack)?.status()?),
+            Request::AdmitMember(admit) => {
+                Reply::AdmitMember(self.rack(&admit.rack)?.admit(from, id, admit).await?)
+            }
+            Request::SeatMember(seat) => {
+                self.rack(&seat.rack)?.seat(from, seat).await?;
+                Reply::SeatMember(())
+            }
+            Request::RegisterThing(register) => {
+                Reply::RegisterThing(self.rack(&register.rack)?.register(id, register).await?)
+            }
+            Request::RegisterThings(register) => {
+                Reply::RegisterThings(self.rack(&register.rack)?.register_all(id, register).await?)
+            }
+            Request::UpdateThing(update) => {
+                Reply::UpdateThing(self.rack(&update.rack)?.update(id, update).await?)
+            }
+            Request::ForgetThings(forget) => {
+                Reply::ForgetThings(self.rack(&forget.rack)?.forget(id, forget).await?)
+            }
+            Request::GetThing(get) => Reply::GetThing(self.rack(&get.rack)?.get(get).await?),
+            Request::ListThings(list) => {
+                Reply::ListThings(self.rack(&list.rack)?.list(list).await?)
+            }
+            Request::ReadLog(read) => Reply::ReadLog(self.rack(&read.rack)?.read_log(read).await?),
+            Request::Announce(_)
+            | Request::RegisterRack(_)
+            | Request::ConfirmRack(_)
+            | Request::ListRacks(_)
+            | Request::GetRack(_)
+            | Request::ListNodes(_) => return Err(not_served(request.method())),
+        })
+    }
+}
+
+pub(super) fn not_served(method: &str) -> ApiError {
+    ApiError::NotServed { method: method.to_owned() }
+}
+
+impl Service for Worker {
+    fn call(
+        self: Arc<Self>,
+        from: PeerId,
+        context: Context,
+        request: Request,
+    ) -> BoxFuture<'static, Result<Reply, ApiError>> {
+        let span = tracing::debug_span!(
+            "call", method = request.method(), request_id = %context.request_id, from = ?from
+        );
+        Box::pin(async move { self.answer(from, context, request).await }.instrument(span))
+    }
+
+    fn stream(
+        self: Arc<Self>,
+        _: PeerId,
+        _: Context,
+        request: StreamRequest,
+        items: ItemSink,
+    ) -> BoxFuture<'static, Result<(), ApiError>> {
+        Box::pin(async move {
+            match request {
+                StreamRequest::TailLog(tail) => {
+                    self.rack(&tail.rack)?.clone().tail_log(tail, items).await
+                }
+                StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
+            }
+        })
+    }
+}

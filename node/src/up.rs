@@ -1,0 +1,191 @@
+//! The whole mesh in one process: an orchestrator, a book rack of some workers, a gateway. All of
+//! it on loopback, each node with its own key, port and directory, as they would be apart.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bookmesh_gateway::{Gateway, GatewayConfig};
+use bookmesh_rpc::PeerId;
+use bookmesh_rpc::api::{Kind, RackId};
+use bookmesh_rpc::mesh::MeshKey;
+use bookmesh_storage::{Slot, StoreKey};
+use futures::future::{join_all, try_join_all};
+
+use crate::cli::DEFAULT_URL;
+use crate::roles::base::{BaseConfig, StartError};
+use crate::roles::nodes::{GatewayNode, OrkNode, WorkerNode};
+
+/// The rack that `up` starts.
+pub const RACK: &str = "book-rack-001";
+/// A rack of `up` aims for its workers as voters, but for no more than this: a write waits for a
+/// majority, and more than three on one disk make nothing safer.
+const MAX_VOTERS: usize = 3;
+/// How long the rack may take to be ready: a large log is read and applied first.
+const READY_WITHIN: Duration = Duration::from_secs(600);
+
+/// What `up` is told.
+#[derive(Clone, Debug)]
+pub struct UpConfig {
+    /// Workers of the rack.
+    pub workers: usize,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// The orchestrator's mesh port; the others take free ones.
+    pub p2p_port: u16,
+    /// What admits a node; `None` takes the key in the data directory, or makes one.
+    pub mesh_key: Option<MeshKey>,
+    /// What encrypts the data, likewise.
+    pub store_key: Option<StoreKey>,
+    /// Mesh connections at most, of each node.
+    pub max_connections: u32,
+    /// How long the first contact may take before it is reported.
+    pub bootstrap_timeout: Duration,
+}
+
+impl UpConfig {
+    /// A mesh of so many workers in `data_dir`, all else as it is by default; its ports are free
+    /// ones.
+    pub fn new(data_dir: impl Into<PathBuf>, workers: usize) -> Self {
+        Self {
+            workers,
+            data_dir: data_dir.into(),
+            p2p_port: 0,
+            mesh_key: None,
+            store_key: None,
+            max_connections: 1_000,
+            bootstrap_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A mesh that runs in this process.
+pub struct Up {
+    ork: OrkNode,
+    workers: Vec<WorkerNode>,
+    /// Its way in.
+    pub gateway: GatewayNode,
+}
+
+impl Up {
+    /// Starts all of it; returns once books can be read and written, with the HTTP side for whoever
+    /// owns a listener.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        config: &UpConfig,
+        http: GatewayConfig,
+    ) -> Result<(Self, Gateway), StartError> {
+        let base = base(config)?;
+        let slot = |name: &str| Slot::take_named(&config.data_dir, name);
+        let ork_base = BaseConfig { p2p_port: config.p2p_port, ..base.clone() };
+        // Every node of this mesh is in this process, so there is no rack to hear of first.
+        let ork = OrkNode::start(&ork_base, slot("ork")?, Duration::ZERO).await?;
+        let base = BaseConfig { bootstrap: ork.mesh.addresses(), ..base };
+
+        let rack: RackId = RACK.parse().map_err(|_| StartError::Late("no rack name".into()))?;
+        let voters = voters(config.workers);
+        let starting = (0..config.workers).map(|number| {
+            let (base, rack) = (&base, &rack);
+            async move {
+                let slot = Slot::take_named(&base.data_dir, &format!("worker-{number}"))?;
+                let racks = std::slice::from_ref(rack);
+                WorkerNode::start(base, slot, Kind::Book, racks, voters).await
+            }
+        });
+        let workers = try_join_all(starting).await?;
+        let (gateway, http) = GatewayNode::start(&base, http).await?;
+        try_join_all(workers.iter().map(|worker| worker.ready(READY_WITHIN))).await?;
+        if !http.reaches(&rack, READY_WITHIN).await {
+            return Err(StartError::Late(format!("the gateway finds no way to {rack}")));
+        }
+        Ok((Self { ork, workers, gateway }, http))
+    }
+
+    /// How many workers it has.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The worker that leads the rack, as its members know it.
+    pub fn leader(&self) -> Option<PeerId> {
+        let racks = self.workers.iter().flat_map(|worker| worker.worker.racks());
+        racks.filter_map(|rack| rack.status().ok()?.leader).next()
+    }
+
+    /// Stops all of it, the gateway's HTTP side having been drained: whoever asks goes first,
+    /// then the workers, all at once so that the rack comes back as a whole, then the registry.
+    pub async fn stop(self) {
+        self.gateway.stop().await;
+        join_all(self.workers.into_iter().map(WorkerNode::stop)).await;
+        self.ork.stop().await;
+    }
+}
+
+/// An odd number of voters: an even one can lose no more than the odd one below it.
+pub const fn voters(workers: usize) -> usize {
+    if workers < MAX_VOTERS { 1 } else { MAX_VOTERS }
+}
+
+fn base(config: &UpConfig) -> Result<BaseConfig, StartError> {
+    let mesh_key = match &config.mesh_key {
+        Some(key) => key.clone(),
+        None => own_mesh_key(&config.data_dir)?,
+    };
+    Ok(BaseConfig {
+        data_dir: config.data_dir.clone(),
+        store_key: config.store_key.clone(),
+        mesh_key: Some(mesh_key),
+        p2p_host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        p2p_port: 0,
+        bootstrap: Vec::new(),
+        bootstrap_timeout: config.bootstrap_timeout,
+        mdns: false,
+        max_connections: config.max_connections,
+    })
+}
+
+/// The mesh key of this data directory, made when it is new: so two meshes on one machine never
+/// mix.
+fn own_mesh_key(data_dir: &Path) -> Result<MeshKey, StartError> {
+    let path = data_dir.join("mesh.key");
+    let text = StoreKey::load_or_make(&path)?.to_hex();
+    MeshKey::from_hex(&text)
+        .map_err(|error| StartError::Late(format!("{}: {error}", path.display())))
+}
+
+/// What is printed when it is up, for people.
+pub fn banner(up: &Up, http: SocketAddr, data_dir: &Path, took: Duration) -> String {
+    let url = format!("http://{http}");
+    let elsewhere = if url == DEFAULT_URL {
+        String::new()
+    } else {
+        format!("export BOOKMESH_URL={url}\n            ")
+    };
+    format!(
+        "\n  bookmesh {version} is up in {took:.1?}\n\n\
+         \x20 books     {url}/books\n\
+         \x20 health    {url}/health\n\
+         \x20 metrics   {url}/metrics\n\n\
+         \x20 mesh      1 orchestrator, {workers} workers of {RACK}, 1 gateway\n\
+         \x20 data      {data}\n\n\
+         \x20 try       {elsewhere}bookmesh import examples/data/books.csv\n\
+         \x20           bookmesh book ls\n\
+         \x20           bookmesh status --watch\n\n\
+         \x20 Ctrl-C stops it; started again it has everything it had.\n",
+        version = env!("CARGO_PKG_VERSION"),
+        workers = up.workers(),
+        data = data_dir.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_workers_aim_for_one_voter_since_two_can_lose_none() {
+        assert_eq!([1, 2, 3, 5].map(voters), [1, 1, 3, 3]);
+    }
+}
