@@ -1,0 +1,37 @@
+//! A mesh of separate processes on loopback: an orchestrator, workers, gateways.
+
+use std::path::Path;
+
+use super::Process;
+
+pub const RACK: &str = "book-rack-001";
+pub const MESH_KEY: &str = "6d6573682d6b65792d6f662d6f75722d6f776e2d74657374732d6f6e6c792121";
+
+/// What every process of a test's mesh is told.
+pub fn env<'a>(extra: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut env = vec![
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("P2P_HOST", "127.0.0.1"),
+        ("P2P_PORT", "0"),
+        ("MESH_KEY", MESH_KEY),
+        ("MDNS", "off"),
+    ];
+    env.extend_from_slice(extra);
+    env
+}
+
+pub fn ork(dir: &Path) -> Process {
+    Process::start("ork", dir, &["ork"], &env(&[("DATA_DIR", "ork-data")]))
+}
+
+/// A worker of [`RACK`] with a data directory of its own.
+pub fn worker(name: &str, dir: &Path, bootstrap: &str) -> Process {
+    let data = format!("{name}-data");
+    let extra = [("DATA_DIR", data.as_str()), ("BOOTSTRAP", bootstrap), ("RACK_ID", RACK)];
+    Process::start(name, dir, &["worker", "--type", "book"], &env(&extra))
+}
+
+pub fn gateway(name: &str, dir: &Path, bootstrap: &str) -> Process {
+    Process::start(name, dir, &["gateway"], &env(&[("BOOTSTRAP", bootstrap)]))
+}

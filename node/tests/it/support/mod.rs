@@ -1,0 +1,29 @@
+//! Real processes on loopback, and a client for them.
+
+pub mod api;
+pub mod mesh;
+pub mod process;
+
+pub use api::Api;
+pub use process::Process;
+
+use std::time::{Duration, Instant};
+
+/// How long anything that should happen may take before the test gives up. Generous, since the
+/// machine may be busy; nothing is judged by it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `check` has something, looking again and again.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut check: impl FnMut() -> F,
+) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(Instant::now() < until, "it never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
