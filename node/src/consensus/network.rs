@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bookmesh_rpc::api::{ApiError, Consensus, Hash, MemberId, RackId, RequestId};
+use bookmesh_rpc::api::{ApiError, Consensus, GroupId, Hash, MemberId, RequestId};
 use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_rpc::{Mesh, PeerId};
@@ -46,7 +46,7 @@ type SnapshotError = RaftError<MemberId, InstallSnapshotError>;
 #[derive(Clone)]
 pub struct Network {
     mesh: Mesh,
-    group: Option<RackId>,
+    group: GroupId,
     log: LogStore,
     request_id: RequestId,
     answered: Arc<Answered>,
@@ -69,8 +69,8 @@ impl Answered {
 }
 
 impl Network {
-    /// The network of one group; `None` is the orchestrators' registry.
-    pub fn new(mesh: Mesh, group: Option<RackId>, log: LogStore) -> Self {
+    /// The network of one group.
+    pub fn new(mesh: Mesh, group: GroupId, log: LogStore) -> Self {
         let (request_id, answered) = (RequestId::generate(), Arc::default());
         Self { mesh, group, log, request_id, answered }
     }

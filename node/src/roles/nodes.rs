@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_gateway::{Gateway, GatewayConfig};
-use bookmesh_rpc::api::{DHT_ORKS, Incarnation, Kind, RackId};
+use bookmesh_rpc::api::{DHT_ORKS, GroupId, Incarnation, Kind, RackId};
 use bookmesh_rpc::{Mesh, NodeKey};
 use bookmesh_storage::{GroupName, MetaKey, Slot, Store};
 use tokio::task::{JoinHandle, JoinSet};
@@ -52,7 +52,7 @@ impl OrkNode {
         let log = blocking(move || Ok(log.group(&GroupName::registry())?)).await?;
         let config = GroupConfig {
             mesh: mesh.clone(),
-            name: None,
+            name: GroupId::Registry,
             store: log.clone(),
             member: FIRST_MEMBER,
             voters: 1,

@@ -125,15 +125,15 @@ impl Rack {
                 shown.applied,
                 shown.hash,
                 shown.view.len() as u64,
-                shown.view.number().filter(|_| shown.view.confirmed()),
+                shown.view.charter().filter(|_| shown.view.confirmed()),
             )
         });
-        let (applied, head_hash, things, number) = shown;
+        let (applied, head_hash, things, charter) = shown;
         let applied_index = applied.map_or(0, |id| id.index);
         Ok(MemberStatus {
             rack: self.place.id.clone(),
             kind: self.place.kind,
-            number,
+            charter,
             member: group.member(),
             state: state_in(&metrics),
             term: metrics.current_term,
@@ -144,6 +144,7 @@ impl Rack {
             applied_index,
             head_hash,
             things,
+            writable: self.writable().is_ok(),
         })
     }
 

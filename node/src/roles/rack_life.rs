@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, AdmitMember, ApiError, Command, ConfirmRack, GetMember, Incarnation, MemberId,
+    Action, AdmitMember, ApiError, Command, ConfirmRack, GetMember, GroupId, Incarnation, MemberId,
     MemberStatus, RackInfo, RegisterRack, RequestId, SeatMember, WatchRoutes,
 };
 use bookmesh_rpc::codec;
@@ -102,8 +102,8 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
             return save_identity(&store, &identity).await;
         }
     }
-    let number = match identity.member {
-        None => elsewhere(rack, &[], &context).await.and_then(|status| status.number),
+    let charter = match identity.member {
+        None => elsewhere(rack, &[], &context).await.and_then(|status| status.charter),
         Some(_) => None,
     };
     let request = RegisterRack {
@@ -111,11 +111,11 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
         kind: rack.place.kind,
         incarnation: identity.incarnation,
         // A rack that is there and that the registry forgot is not founded again.
-        number,
+        charter,
     };
     let info = rack.place.orks.call(&context, request).await?;
     let me = rack.place.mesh.peer_id();
-    if info.founder == me && info.incarnation == identity.incarnation && number.is_none() {
+    if info.founder == me && info.incarnation == identity.incarnation && charter.is_none() {
         found(rack, &store, identity, &info, &context).await
     } else if identity.member == Some(FOUNDER) {
         // Another node was given this rack's founding while this one was away. Its own was never
@@ -164,7 +164,12 @@ async fn found(
     lead(&group, context).await?;
 
     let (id, kind, number) = (info.id.clone(), info.kind, info.number);
-    propose(&group, context, Action::FoundRack { rack: id.clone(), kind, number }).await?;
+    propose(
+        &group,
+        context,
+        Action::FoundRack { rack: id.clone(), kind, number, founding: incarnation },
+    )
+    .await?;
     propose(&group, context, Action::AdmitMember { peer: me, incarnation }).await?;
     let confirm = ConfirmRack { rack: id.clone(), incarnation };
     rack.place.orks.call(context, confirm).await?;
@@ -186,12 +191,13 @@ async fn join(
     let leader = find_leader(rack, info, context).await?;
     let mesh = &rack.place.mesh;
     let (id, incarnation) = (rack.place.id.clone(), identity.incarnation);
-    let admit = AdmitMember { rack: id.clone(), incarnation };
+    let of = GroupId::Rack(id);
+    let admit = AdmitMember { group: of.clone(), incarnation };
     let member = mesh.call(leader, context, admit).await?;
     identity.member = Some(member);
     save_identity(store, &identity).await?;
     open_group(rack, store.clone(), member).await?;
-    mesh.call(leader, context, SeatMember { rack: id, member, incarnation }).await?;
+    mesh.call(leader, context, SeatMember { group: of, member, incarnation }).await?;
     identity.seated = true;
     save_identity(store, &identity).await?;
     tracing::info!(rack = %rack.place.id, member, leader = %leader.short(), "joined");
@@ -263,7 +269,7 @@ async fn open_group(
     }
     let config = GroupConfig {
         mesh: rack.place.mesh.clone(),
-        name: Some(rack.place.id.clone()),
+        name: GroupId::Rack(rack.place.id.clone()),
         store,
         member,
         voters: rack.place.replicas,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bookmesh_rpc::PeerId;
-use bookmesh_rpc::api::{ApiError, RackId, Reply, Request, StreamRequest};
+use bookmesh_rpc::api::{ApiError, GroupId, RackId, Reply, Request, StreamRequest};
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -49,6 +49,13 @@ impl Worker {
         self.racks.get(id).ok_or_else(|| ApiError::NotMember { rack: id.clone() })
     }
 
+    fn rack_of(&self, group: &GroupId) -> Result<&Arc<Rack>, ApiError> {
+        match group {
+            GroupId::Rack(rack) => self.rack(rack),
+            GroupId::Registry => Err(not_served("the registry")),
+        }
+    }
+
     async fn answer(
         &self,
         from: PeerId,
@@ -59,16 +66,15 @@ impl Worker {
         Ok(match request {
             Request::Ping(ping) => Reply::Ping(ping.payload),
             Request::Consensus(message) => {
-                let rack = message.group.ok_or_else(|| not_served("the registry's consensus"))?;
-                let group = self.rack(&rack)?.group()?;
+                let group = self.rack_of(&message.group)?.group()?;
                 Reply::Consensus(group.answer(from, message.to, &message.body).await?)
             }
             Request::GetMember(get) => Reply::GetMember(self.rack(&get.rack)?.status()?),
             Request::AdmitMember(admit) => {
-                Reply::AdmitMember(self.rack(&admit.rack)?.admit(from, id, admit).await?)
+                Reply::AdmitMember(self.rack_of(&admit.group)?.admit(from, id, admit).await?)
             }
             Request::SeatMember(seat) => {
-                self.rack(&seat.rack)?.seat(from, seat).await?;
+                self.rack_of(&seat.group)?.seat(from, seat).await?;
                 Reply::SeatMember(())
             }
             Request::RegisterThing(register) => {
@@ -93,7 +99,14 @@ impl Worker {
             | Request::ConfirmRack(_)
             | Request::ListRacks(_)
             | Request::GetRack(_)
-            | Request::ListNodes(_) => return Err(not_served(request.method())),
+            | Request::ListNodes(_)
+            | Request::UnseatMember(_)
+            | Request::CloseRack(_)
+            | Request::RecoverRack(_)
+            | Request::RetireRack(_)
+            | Request::GetSettings(_)
+            | Request::SetSettings(_)
+            | Request::GetRegistry(_) => return Err(not_served(request.method())),
         })
     }
 }
@@ -127,7 +140,9 @@ impl Service for Worker {
                 StreamRequest::TailLog(tail) => {
                     self.rack(&tail.rack)?.clone().tail_log(tail, items).await
                 }
-                StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
+                StreamRequest::FillReplica(_) | StreamRequest::WatchRoutes(_) => {
+                    Err(not_served(request.method()))
+                }
             }
         })
     }
