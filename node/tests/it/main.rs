@@ -14,6 +14,7 @@ mod kill_nine_during_an_import;
 mod mdns_finds_a_mesh_on_the_lan;
 mod one_bootstrap_address_is_enough;
 mod openraft_accepts_our_storage;
+#[path = "../support/mod.rs"]
 mod support;
 mod tidy;
 mod up_keeps_what_it_has;

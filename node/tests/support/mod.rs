@@ -1,10 +1,12 @@
 //! Real processes on loopback, and a client for them.
 
 pub mod api;
+pub mod lan;
 pub mod mesh;
 pub mod process;
 
 pub use api::Api;
+pub use lan::Lan;
 pub use process::Process;
 
 use std::time::{Duration, Instant};
