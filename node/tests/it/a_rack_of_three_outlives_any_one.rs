@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
+use crate::support::rack::{agree, leader, voters};
 use crate::support::{Api, Process, eventually, mesh};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,7 +29,8 @@ async fn writes_go_on_without_the_leader_and_histories_agree() {
         workers[at].take().unwrap().kill();
         acknowledged.insert(add(&api, &format!("Book {round} without its leader")).await);
         workers[at] = Some(start(at));
-        eventually("one history on all three", || async { agree(&api).await.then_some(()) }).await;
+        eventually("one history on all three", || async { agree(&api, 3).await.then_some(()) })
+            .await;
     }
     assert_eq!(acknowledged.len(), 33, "every book has an id of its own");
     for id in &acknowledged {
@@ -45,31 +45,4 @@ async fn add(api: &Api, name: &str) -> String {
         (answer.status == 201).then(|| answer.body["data"]["id"].as_str().unwrap().to_owned())
     })
     .await
-}
-
-async fn members(api: &Api) -> Vec<Value> {
-    let answer = api.get(&format!("/racks/{}", mesh::RACK)).await;
-    answer.body["data"]["members"].as_array().cloned().unwrap_or_default()
-}
-
-async fn voters(api: &Api) -> usize {
-    members(api).await.iter().filter(|member| member["role"] == "voter").count()
-}
-
-async fn leader(api: &Api) -> String {
-    eventually("a leader", || async {
-        api.rack(mesh::RACK).await["leader"].as_str().map(str::to_owned)
-    })
-    .await
-}
-
-async fn agree(api: &Api) -> bool {
-    let members = members(api).await;
-    let heads: BTreeSet<_> = members
-        .iter()
-        .map(|member| (member["head_hash"].to_string(), member["applied_index"].to_string()))
-        .collect();
-    members.len() == 3
-        && heads.len() == 1
-        && members.iter().all(|member| member["state"] != "unreachable")
 }

@@ -16,5 +16,6 @@ mod one_bootstrap_address_is_enough;
 mod openraft_accepts_our_storage;
 #[path = "../support/mod.rs"]
 mod support;
+mod the_leader_is_killed_five_times;
 mod tidy;
 mod up_keeps_what_it_has;

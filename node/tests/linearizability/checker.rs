@@ -4,6 +4,7 @@
 //! The search is Wing and Gong's, with Lowe's memory of what was tried: "Testing for
 //! linearizability", 2017. Where clients see a book's version it seldom takes a wrong turn.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::history::{History, NEVER, Operation};
@@ -48,7 +49,8 @@ struct Search<'a> {
     order: Vec<Step>,
     /// What was left and the state, for all that was tried.
     tried: HashSet<(usize, Vec<usize>, State)>,
-    best: Option<(usize, Refused)>,
+    /// By how many calls it explains that have an end; and of such the shortest.
+    best: Option<((usize, Reverse<usize>), Refused)>,
 }
 
 /// One call that has its place, and what else could have had it.
@@ -143,7 +145,9 @@ impl<'a> Search<'a> {
     }
 
     fn note_best(&mut self) {
-        if self.best.as_ref().is_some_and(|(length, _)| *length >= self.order.len()) {
+        let ended = self.order.iter().filter(|step| self.all[step.at].ended != NEVER).count();
+        let explains = (ended, Reverse(self.order.len()));
+        if self.best.as_ref().is_some_and(|(best, _)| *best >= explains) {
             return;
         }
         let tail = &self.order[self.order.len().saturating_sub(SHOWN)..];
@@ -154,7 +158,7 @@ impl<'a> Search<'a> {
             state: self.state,
             stuck: stuck.filter(|it| it.begun <= first_end).collect(),
         };
-        self.best = Some((self.order.len(), refused));
+        self.best = Some((explains, refused));
     }
 
     fn refused(mut self) -> Verdict {

@@ -28,6 +28,8 @@ pub struct Library {
     /// The next value that nobody has written.
     next: AtomicU64,
     closed: AtomicBool,
+    /// Why outcomes are unknown, and how often.
+    reasons: Mutex<BTreeMap<String, usize>>,
 }
 
 /// One book and what was asked of it.
@@ -52,6 +54,7 @@ impl Library {
             all: Mutex::default(),
             next: AtomicU64::new(1),
             closed: AtomicBool::new(false),
+            reasons: Mutex::default(),
         };
         for _ in 0..BOOKS {
             let copy = library.buy(api).await.expect("a book while all is well");
@@ -86,15 +89,17 @@ impl Library {
         self.all.lock().unwrap().clone()
     }
 
-    /// One client's calls, one after the other, until the library closes.
-    pub async fn visit(&self, client: usize, api: &Api, seed: u64) {
+    /// One client's calls, one after the other, until the library closes. Some only read: where
+    /// writes wait, somebody has to be there who sees what is shown meanwhile.
+    pub async fn visit(&self, client: usize, api: &Api, writes: bool, seed: u64) {
         let mut random = StdRng::seed_from_u64(seed);
         while !self.closed.load(Ordering::Relaxed) {
             let call = match random.random_range(0..100) {
-                0..40 => Call::Read,
-                40..70 => Call::Mark(self.value()),
-                70..85 => Call::CheckOut(self.value()),
-                85..99 => Call::Return,
+                0..25 => Call::Read,
+                _ if !writes => Call::Read,
+                25..65 => Call::Mark(self.value()),
+                65..82 => Call::CheckOut(self.value()),
+                82..99 => Call::Return,
                 _ => Call::Remove,
             };
             // Some look for what may be gone.
@@ -155,12 +160,23 @@ impl Library {
         let answer = tokio::time::timeout(patience, api.try_send(method, path, body)).await;
         let ended = self.now().max(begun + 1);
         let outcome = match answer {
-            Ok(Ok(answer)) => outcome(&answer),
-            Ok(Err(_)) | Err(_) => Outcome::Unknown,
+            Ok(Ok(answer)) => outcome(&answer).unwrap_or_else(|reason| self.unknown(&reason)),
+            Ok(Err(error)) => self.unknown(&error.to_string()),
+            Err(_) => self.unknown("the client gave up"),
         };
         let operation = Operation { client, call, outcome, begun, ended };
         copy.operations.lock().unwrap().push(operation);
         outcome
+    }
+
+    fn unknown(&self, reason: &str) -> Outcome {
+        *self.reasons.lock().unwrap().entry(reason.to_owned()).or_default() += 1;
+        Outcome::Unknown
+    }
+
+    /// Why outcomes are unknown, and how often.
+    pub fn reasons(&self) -> BTreeMap<String, usize> {
+        self.reasons.lock().unwrap().clone()
     }
 
     fn now(&self) -> u64 {
@@ -192,12 +208,13 @@ impl Library {
     }
 }
 
-fn outcome(answer: &Answer) -> Outcome {
+/// What an answer means; or why it is not known what became of the call.
+fn outcome(answer: &Answer) -> Result<Outcome, String> {
     match answer.status {
-        StatusCode::OK => Outcome::Is(book(&answer.body["data"])),
-        StatusCode::NOT_FOUND => Outcome::Gone,
-        StatusCode::CONFLICT => Outcome::Conflict,
-        status if status.is_server_error() => Outcome::Unknown,
+        StatusCode::OK => Ok(Outcome::Is(book(&answer.body["data"]))),
+        StatusCode::NOT_FOUND => Ok(Outcome::Gone),
+        StatusCode::CONFLICT => Ok(Outcome::Conflict),
+        status if status.is_server_error() => Err(answer.body["error"]["message"].to_string()),
         status => panic!("nobody asked for {status}: {}", answer.body),
     }
 }

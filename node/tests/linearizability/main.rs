@@ -29,8 +29,11 @@ use network::{GATEWAYS, Network};
 use schedule::Schedule;
 use support::{Lan, PATIENCE, eventually};
 
-/// Clients of each gateway.
-const CLIENTS: usize = 4;
+/// Clients of each gateway, and how many of them write.
+const CLIENTS: usize = 5;
+const WRITERS: usize = 3;
+/// How long a fault is waited for that should start when all is well.
+const CALM: Duration = Duration::from_secs(5);
 
 #[test]
 fn one_order_explains_what_all_clients_were_told() {
@@ -55,18 +58,22 @@ async fn run(lan: &Lan, seed: u64, time: Duration, members: usize) {
     let mut visits = tokio::task::JoinSet::new();
     for client in 0..CLIENTS * GATEWAYS {
         let (library, api) = (library.clone(), network.api(client % GATEWAYS));
-        let seed = seed.wrapping_add(client as u64 + 1);
-        visits.spawn(async move { library.visit(client, &api, seed).await });
+        let (writes, seed) = (client / GATEWAYS < WRITERS, seed.wrapping_add(client as u64 + 1));
+        visits.spawn(async move { library.visit(client, &api, writes, seed).await });
     }
 
     let (end, began) = (Instant::now() + time, Instant::now());
     let mut suffered: BTreeMap<_, usize> = BTreeMap::new();
     for step in Schedule::new(seed, members, GATEWAYS) {
+        if step.well {
+            // Without it, the next fault meets what is left of this one.
+            let _ = tokio::time::timeout(CALM, network.well()).await;
+        }
         tokio::time::sleep(step.calm).await;
         if Instant::now() >= end {
             break;
         }
-        println!("{:>8.3} s: {:?} for {:?}", began.elapsed().as_secs_f64(), step.fault, step.lasts);
+        print!("{:>8.3} s: {:?} for {:?}", began.elapsed().as_secs_f64(), step.fault, step.lasts);
         network.suffer(step.fault, step.lasts).await;
         *suffered.entry(step.fault.name()).or_default() += 1;
     }
@@ -78,6 +85,7 @@ async fn run(lan: &Lan, seed: u64, time: Duration, members: usize) {
     network.well().await;
 
     println!("faults: {suffered:?}\ncalls: {:?}", library.tally());
+    println!("unknown: {:#?}", library.reasons());
     let faults: Vec<_> =
         library.all().iter().filter_map(|copy| report::fault(&copy.id, &copy.history())).collect();
     assert!(faults.is_empty(), "SEED={seed}\n{}", faults.join("\n"));

@@ -157,10 +157,12 @@ impl<'a> Network<'a> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match who {
-            Who::Member(at) => at,
-            Who::Leader => tokio::time::timeout(LEADER_WITHIN, leader).await.unwrap_or(0),
-        }
+        let at = match who {
+            Who::Member(at) => Ok(at),
+            Who::Leader => tokio::time::timeout(LEADER_WITHIN, leader).await,
+        };
+        println!(": worker-{at:?}");
+        at.unwrap_or(0)
     }
 
     /// Lets a fault happen, last and pass.

@@ -52,12 +52,15 @@ impl Fault {
     }
 }
 
-/// One fault, how long it lasts, and the calm after it.
+/// One fault, how long it lasts, and the calm before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     pub fault: Fault,
     pub lasts: Duration,
     pub calm: Duration,
+    /// Whether the calm lasts until all members are well. The others meet what is left of the
+    /// fault before.
+    pub well: bool,
 }
 
 /// An endless row of steps. All kinds come before any comes again, so that short runs see much.
@@ -110,6 +113,7 @@ impl Iterator for Schedule {
             Fault::CutOff(_) | Fault::CutOffWith(..) => self.millis(1_500, 4_000),
             Fault::KillAll => Duration::ZERO,
         };
-        Some(Step { fault, lasts, calm: self.millis(200, 1_500) })
+        let (calm, well) = (self.millis(200, 1_500), self.random.random_bool(0.5));
+        Some(Step { fault, lasts, calm, well })
     }
 }

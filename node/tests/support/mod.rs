@@ -4,6 +4,8 @@ pub mod api;
 pub mod lan;
 pub mod mesh;
 pub mod process;
+pub mod rack;
+pub mod writers;
 
 pub use api::Api;
 pub use lan::Lan;
