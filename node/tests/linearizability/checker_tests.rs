@@ -1,9 +1,12 @@
 //! The checker accepts what may happen and rejects what may not: a checker that accepts everything
 //! would make every run green.
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 use super::checker::{Verdict, check};
 use super::history::{History, NEVER, Operation};
-use super::model::{Book, Call, Outcome};
+use super::model::{Book, Call, Outcome, State};
 
 const NEW: Book = Book { version: 1, mark: 0, holder: None };
 
@@ -199,4 +202,59 @@ fn a_refusal_shows_where_it_is_stuck() {
     let Verdict::Refused(refused) = verdict(&[write, stale]) else { panic!("it is stale") };
     assert_eq!((refused.explained, refused.stuck), (vec![write], vec![stale]));
     assert_eq!(refused.state, Some(Book { version: 2, mark: 7, holder: None }));
+}
+
+/// Every order there is, tried one by one, with nothing that a search could get wrong.
+fn some_order_explains(state: State, left: &[Operation]) -> bool {
+    let first_end = left.iter().map(|operation| operation.ended).min().unwrap_or(NEVER);
+    let may_be_next = |at: &usize| left[*at].begun <= first_end;
+    first_end == NEVER
+        || (0..left.len()).filter(may_be_next).any(|at| {
+            let Some(after) = left[at].call.step(left[at].outcome, state) else { return false };
+            let rest: Vec<_> = [&left[..at], &left[at + 1..]].concat();
+            some_order_explains(after, &rest)
+        })
+}
+
+/// A few calls at a time, applied in some order; some callers don't hear of it, and sometimes one
+/// answer is changed, which may or may not be explained all the same.
+fn drawn(random: &mut StdRng) -> Vec<Operation> {
+    let (mut state, mut all) = (Some(NEW), Vec::new());
+    for at in 1..=random.random_range(3..8_u64) {
+        let call = match random.random_range(0..10) {
+            0..3 => Call::Read,
+            3..6 => Call::Mark(at),
+            6..8 => Call::CheckOut(at),
+            8 => Call::Return,
+            _ => Call::Remove,
+        };
+        let (after, outcome) = call.apply(state);
+        let (early, late) = (random.random_range(0..40), random.random_range(1..40));
+        let unknown = random.random_bool(0.3);
+        if !unknown || random.random_bool(0.5) {
+            state = after;
+        }
+        let outcome = if unknown { Outcome::Unknown } else { outcome };
+        let (begun, ended) = (100 + at * 10 - early, 100 + at * 10 + late);
+        all.push(Operation { client: 0, call, outcome, begun, ended });
+    }
+    if random.random_bool(0.5) {
+        let (from, to) = (random.random_range(0..all.len()), random.random_range(0..all.len()));
+        all[to].outcome = all[from].outcome;
+    }
+    all
+}
+
+#[test]
+fn it_agrees_with_trying_every_order() {
+    let (mut random, mut explained) = (StdRng::seed_from_u64(0), 0);
+    let rounds = 3_000;
+    for _ in 0..rounds {
+        let history = History::new(Some(NEW), drawn(&mut random));
+        let expected = some_order_explains(history.start, history.operations());
+        let found = matches!(check(&history), Verdict::Linearizable);
+        assert_eq!(found, expected, "{:#?}", history.operations());
+        explained += usize::from(expected);
+    }
+    assert!((rounds / 10..rounds * 9 / 10).contains(&explained), "only one kind: {explained}");
 }

@@ -39,7 +39,7 @@ pub type State = Option<Book>;
 
 impl Call {
     /// The state after this call, and what its caller is told.
-    fn apply(self, state: State) -> (State, Outcome) {
+    pub fn apply(self, state: State) -> (State, Outcome) {
         let Some(book) = state else { return (None, Outcome::Gone) };
         let changed = Book { version: book.version + 1, ..book };
         let after = match (self, book.holder) {
