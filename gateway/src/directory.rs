@@ -151,7 +151,7 @@ impl Directory {
 
     /// A member told how its rack stands.
     pub(crate) fn learn(&self, status: &MemberStatus) -> Option<Arc<RackRoute>> {
-        let number = status.number?;
+        let number = status.charter?.number;
         let learned = RackRoute {
             id: status.rack.clone(),
             kind: status.kind,
@@ -161,6 +161,7 @@ impl Directory {
             term: status.term,
             members: status.members.iter().map(|member| member.peer).collect(),
             things: status.things,
+            writable: status.writable,
         };
         self.knowledge.send_if_modified(|knowledge| {
             let known = knowledge.table.rack(&learned.id);
@@ -208,6 +209,7 @@ mod tests {
             term: 3,
             members: vec![peer(1), peer(2)],
             things,
+            writable: true,
         }
     }
 

@@ -95,7 +95,7 @@ async fn announce(mesh: &Mesh, ork: PeerId, version: &str) -> String {
         };
         let context = Context::within(ANNOUNCE_EVERY);
         match mesh.call(to, &context, announcement).await {
-            Ok(()) => silent = 0,
+            Ok(_) => silent = 0,
             Err(CallError::Api(ApiError::NotRegistryLeader { leader: Some(leader) })) => {
                 to = leader
             }

@@ -86,7 +86,9 @@ impl HttpError {
             ApiError::Internal { .. } | ApiError::NotServed { .. } => return Self::internal(error),
             ApiError::IdInvalid { .. } => (StatusCode::BAD_REQUEST, "ERR_ID_INVALID"),
             ApiError::ThingNotFound { .. } => (StatusCode::NOT_FOUND, not_found_code(kind)),
-            ApiError::RackNotFound { .. } => (StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND"),
+            ApiError::RackNotFound { .. } | ApiError::RackRetired { .. } => {
+                (StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND")
+            }
             ApiError::CheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_CHECKED_OUT"),
             ApiError::NotCheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_NOT_CHECKED_OUT"),
             ApiError::Conflict { .. } => (StatusCode::CONFLICT, "ERR_CONFLICT"),

@@ -213,6 +213,7 @@ mod tests {
             term: 1,
             members: vec![peer(1), peer(2), peer(3)],
             things: 0,
+            writable: true,
         };
         directory.replace(RouteTable { racks: vec![route] });
         let route = directory.table().rack(&rack()).unwrap().clone();

@@ -214,6 +214,7 @@ mod tests {
             term: 1,
             members: Vec::new(),
             things: 0,
+            writable: true,
         })
     }
 

@@ -167,7 +167,7 @@ mod tests {
         MemberStatus {
             rack: "r".parse().unwrap(),
             kind: Kind::Book,
-            number: Some(0),
+            charter: None,
             member: 1,
             state,
             term,
@@ -178,6 +178,7 @@ mod tests {
             applied_index,
             head_hash: Hash([7; 32]),
             things: applied_index,
+            writable: true,
         }
     }
 
@@ -191,6 +192,7 @@ mod tests {
             term: 1,
             members: vec![peer(1), peer(2)],
             things: 5,
+            writable: true,
         }
     }
 

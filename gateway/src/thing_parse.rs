@@ -242,6 +242,7 @@ mod tests {
             term: 1,
             members: Vec::new(),
             things: 0,
+            writable: true,
         }
     }
 

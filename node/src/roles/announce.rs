@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::{Announce, NodeRole};
+use bookmesh_rpc::api::{Announce, Charter, NodeRole};
 use bookmesh_rpc::mesh::Context;
 
 use super::orks::Orks;
@@ -22,7 +22,7 @@ pub async fn worker(mesh: Mesh, orks: Arc<Orks>, worker: Arc<Worker>) {
         let racks: Vec<_> = worker.racks().filter_map(|rack| rack.status().ok()).collect();
         let standing: Vec<_> = racks
             .iter()
-            .map(|status| (status.rack.clone(), status.state, status.term, status.number))
+            .map(|status| (status.rack.clone(), status.state, status.term, status.charter))
             .collect();
         let announce = Announce {
             role: NodeRole::Worker,
@@ -32,14 +32,17 @@ pub async fn worker(mesh: Mesh, orks: Arc<Orks>, worker: Arc<Worker>) {
         };
         let context = Context::within(EVERY * 2);
         match orks.call(&context, announce).await {
-            Ok(()) => said = standing,
+            Ok(announced) => {
+                worker.heard(&announced);
+                said = standing;
+            }
             Err(error) => tracing::debug!(%error, "no orchestrator heard this node"),
         }
         changed(&worker, &said).await;
     }
 }
 
-type Standing = (bookmesh_rpc::api::RackId, bookmesh_rpc::api::MemberState, u64, Option<u32>);
+type Standing = (bookmesh_rpc::api::RackId, bookmesh_rpc::api::MemberState, u64, Option<Charter>);
 
 /// Returns when it is time to say something, or something new can be said.
 async fn changed(worker: &Worker, said: &[Standing]) {
@@ -47,7 +50,7 @@ async fn changed(worker: &Worker, said: &[Standing]) {
     while tokio::time::Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
         let now = worker.racks().filter_map(|rack| rack.status().ok());
-        let now = now.map(|status| (status.rack, status.state, status.term, status.number));
+        let now = now.map(|status| (status.rack, status.state, status.term, status.charter));
         if !now.eq(said.iter().cloned()) {
             return;
         }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::{
-    Action, Announce, ApiError, Applied, Command, ConfirmRack, GetRack, MemberState, MemberStatus,
-    NodeInfo, NodeRole, RackId, RackInfo, RackRoute, RegisterRack, Reply, Request, RequestId,
-    RouteTable, StreamRequest,
+    Action, Announce, Announced, ApiError, Applied, Command, ConfirmRack, GetRack, GroupId,
+    MemberState, MemberStatus, NodeInfo, NodeRole, RackId, RackInfo, RackRoute, RegisterRack,
+    Reply, Request, RequestId, RouteTable, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use bookmesh_rpc::{Mesh, PeerId};
@@ -87,14 +87,14 @@ impl Ork {
     ) -> Result<RackInfo, ApiError> {
         let known = self.group.read(|shown| shown.view.get(&request.rack).is_some());
         let wait = self.numbers_from.saturating_duration_since(Instant::now());
-        if !known && request.number.is_none() && !wait.is_zero() {
+        if !known && request.charter.is_none() && !wait.is_zero() {
             return Err(ApiError::Unavailable {
                 what: "the registry".into(),
                 why: format!("it is new and listens for existing racks for {wait:.1?} more"),
             });
         }
-        let RegisterRack { rack, kind, incarnation, number } = request;
-        let action = Action::RegisterRack { rack, kind, founder: from, incarnation, number };
+        let RegisterRack { rack, kind, incarnation, charter } = request;
+        let action = Action::RegisterRack { rack, kind, founder: from, incarnation, charter };
         self.commit(request_id, action).await
     }
 
@@ -123,7 +123,7 @@ impl Ork {
         from: PeerId,
         request_id: RequestId,
         announce: Announce,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Announced, ApiError> {
         check_size(&announce)?;
         let Announce { role, version, addresses, racks } = announce;
         let names = racks.iter().map(|status| status.rack.clone()).collect();
@@ -135,7 +135,7 @@ impl Ork {
             self.adopt(from, request_id.clone(), orphan).await;
         }
         self.reroute();
-        Ok(())
+        Ok(Announced::default())
     }
 
     fn hear(&self, from: PeerId, news: Heard) {
@@ -150,7 +150,7 @@ impl Ork {
     fn unregistered(&self, racks: &[MemberStatus]) -> Vec<MemberStatus> {
         self.group.read(|shown| {
             let unknown = |status: &&MemberStatus| {
-                status.number.is_some()
+                status.charter.is_some()
                     && status.state == MemberState::Leader
                     && shown.view.get(&status.rack).is_none()
             };
@@ -159,12 +159,13 @@ impl Ork {
     }
 
     async fn adopt(&self, from: PeerId, request_id: RequestId, status: MemberStatus) {
-        let (rack, number) = (status.rack, status.number);
+        let (rack, charter) = (status.rack, status.charter);
+        let number = charter.map(|charter| charter.number);
         let request = RegisterRack {
             rack: rack.clone(),
             kind: status.kind,
             incarnation: Default::default(),
-            number,
+            charter,
         };
         match self.register(from, request_id, request).await {
             Ok(_) => {
@@ -233,12 +234,11 @@ impl Ork {
         let id = context.request_id;
         Ok(match request {
             Request::Ping(ping) => Reply::Ping(ping.payload),
-            Request::Consensus(message) if message.group.is_none() => {
+            Request::Consensus(message) if message.group == GroupId::Registry => {
                 Reply::Consensus(self.group.answer(from, message.to, &message.body).await?)
             }
             Request::Announce(announce) => {
-                self.announced(from, id, announce).await?;
-                Reply::Announce(())
+                Reply::Announce(self.announced(from, id, announce).await?)
             }
             Request::RegisterRack(request) => {
                 Reply::RegisterRack(self.register(from, id, request).await?)
@@ -262,7 +262,14 @@ impl Ork {
             | Request::ForgetThings(_)
             | Request::GetThing(_)
             | Request::ListThings(_)
-            | Request::ReadLog(_) => return Err(not_served(request.method())),
+            | Request::ReadLog(_)
+            | Request::UnseatMember(_)
+            | Request::CloseRack(_)
+            | Request::RecoverRack(_)
+            | Request::RetireRack(_)
+            | Request::GetSettings(_)
+            | Request::SetSettings(_)
+            | Request::GetRegistry(_) => return Err(not_served(request.method())),
         })
     }
 }
@@ -305,6 +312,7 @@ fn route(rack: RackInfo, heard: &BTreeMap<PeerId, Heard>) -> RackRoute {
         kind: rack.kind,
         number: rack.number,
         confirmed: rack.confirmed,
+        writable: leader.is_some_and(|(_, _, status)| status.writable),
     }
 }
 
@@ -328,7 +336,9 @@ impl Service for Ork {
         Box::pin(async move {
             match request {
                 StreamRequest::WatchRoutes(_) => self.watch_routes(items).await,
-                StreamRequest::TailLog(_) => Err(not_served(request.method())),
+                StreamRequest::TailLog(_) | StreamRequest::FillReplica(_) => {
+                    Err(not_served(request.method()))
+                }
             }
         })
     }

@@ -39,6 +39,12 @@ pub enum ApiError {
         /// Which.
         rack: RackId,
     },
+    /// It is out of use: it takes no more writes.
+    #[error("rack {rack} was retired")]
+    RackRetired {
+        /// Which.
+        rack: RackId,
+    },
     /// Somebody else has the book.
     #[error("book {id} is checked out")]
     CheckedOut {

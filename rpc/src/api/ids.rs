@@ -245,7 +245,35 @@ pub struct RequestKey {
     pub part: u32,
 }
 
-/// The number of a member of a rack. The rack's own log hands them out, each once.
+/// One consensus group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GroupId {
+    /// The orchestrators'.
+    Registry,
+    /// A rack's.
+    Rack(RackId),
+}
+
+impl GroupId {
+    /// The rack, unless it is the registry.
+    pub const fn rack(&self) -> Option<&RackId> {
+        match self {
+            Self::Registry => None,
+            Self::Rack(rack) => Some(rack),
+        }
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry => f.write_str("the registry"),
+            Self::Rack(rack) => rack.fmt(f),
+        }
+    }
+}
+
+/// The number of a member of a group. The group's own log hands them out, each once.
 pub type MemberId = u64;
 
 /// Made with a member's data and gone with it: the same node with a wiped disk is another one.

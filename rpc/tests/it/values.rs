@@ -155,18 +155,52 @@ impl<'a> Source<'a> {
         Member { member: self.number(), peer: self.peer(), role }
     }
 
+    fn charter(&mut self) -> Charter {
+        let lineage = Lineage { founding: self.incarnation(), recoveries: self.number() as u32 };
+        Charter { number: self.number() as u32, lineage }
+    }
+
+    fn group(&mut self) -> GroupId {
+        self.maybe(Self::rack).map_or(GroupId::Registry, GroupId::Rack)
+    }
+
+    fn settings(&mut self) -> Settings {
+        Settings {
+            rack_replicas: self.maybe(|s| s.number() as u8),
+            replace_after_ms: self.maybe(Self::number),
+        }
+    }
+
+    fn registry_status(&mut self) -> RegistryStatus {
+        RegistryStatus {
+            incarnation: self.incarnation(),
+            wanted: self.number() as u8,
+            member: self.maybe(|s| RegistryMember {
+                founding: s.incarnation(),
+                member: s.number(),
+                state: s.pick(&[MemberState::Leader, MemberState::Follower]),
+                term: s.number(),
+                leader: s.maybe(Self::peer),
+                members: s.list(Self::member),
+                last_index: s.number(),
+                applied_index: s.number(),
+            }),
+        }
+    }
+
     fn member_status(&mut self) -> MemberStatus {
         let states = [
             MemberState::Leader,
             MemberState::Follower,
             MemberState::Candidate,
             MemberState::Learner,
+            MemberState::Joining,
             MemberState::Failed,
         ];
         MemberStatus {
             rack: self.rack(),
             kind: self.kind(),
-            number: self.maybe(|s| s.number() as u32),
+            charter: self.maybe(Self::charter),
             member: self.number(),
             state: self.pick(&states),
             term: self.number(),
@@ -177,6 +211,7 @@ impl<'a> Source<'a> {
             applied_index: self.number(),
             head_hash: self.hash(),
             things: self.number(),
+            writable: self.flag(),
         }
     }
 
@@ -202,7 +237,9 @@ impl<'a> Source<'a> {
             number: self.number() as u32,
             founder: self.peer(),
             incarnation: self.incarnation(),
+            recoveries: self.number() as u32,
             confirmed: self.flag(),
+            retired: self.flag(),
         }
     }
 
@@ -225,7 +262,7 @@ impl<'a> Source<'a> {
         match Request::METHODS[variant] {
             "ping" => Ping { payload: self.bytes() }.into(),
             "consensus" => {
-                let group = self.maybe(Self::rack);
+                let group = self.group();
                 Consensus { group, to: self.number(), body: self.bytes() }.into()
             }
             "announce" => Announce {
@@ -239,7 +276,7 @@ impl<'a> Source<'a> {
                 rack: self.rack(),
                 kind: self.kind(),
                 incarnation: self.incarnation(),
-                number: self.maybe(|s| s.number() as u32),
+                charter: self.maybe(Self::charter),
             }
             .into(),
             "confirmRack" => {
@@ -250,12 +287,25 @@ impl<'a> Source<'a> {
             "listNodes" => ListNodes.into(),
             "getMember" => GetMember { rack: self.rack() }.into(),
             "admitMember" => {
-                AdmitMember { rack: self.rack(), incarnation: self.incarnation() }.into()
+                AdmitMember { group: self.group(), incarnation: self.incarnation() }.into()
             }
             "seatMember" => {
-                let (rack, member) = (self.rack(), self.number());
-                SeatMember { rack, member, incarnation: self.incarnation() }.into()
+                let (group, member) = (self.group(), self.number());
+                SeatMember { group, member, incarnation: self.incarnation() }.into()
             }
+            "unseatMember" => {
+                let (group, member) = (self.group(), self.number());
+                UnseatMember { group, member, incarnation: self.incarnation() }.into()
+            }
+            "retireRack" => RetireRack { rack: self.rack(), force: self.flag() }.into(),
+            "closeRack" => CloseRack { rack: self.rack(), force: self.flag() }.into(),
+            "recoverRack" => {
+                let (rack, member) = (self.rack(), self.number());
+                RecoverRack { rack, member, last_index: self.number() }.into()
+            }
+            "getSettings" => GetSettings.into(),
+            "setSettings" => SetSettings { settings: self.settings() }.into(),
+            "getRegistry" => GetRegistry.into(),
             other => self.request_for_things(other),
         }
     }
@@ -302,10 +352,11 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn stream_request(&mut self) -> StreamRequest {
-        if self.flag() {
-            TailLog { rack: self.rack(), from: self.number() }.into()
-        } else {
-            WatchRoutes.into()
+        let (rack, from) = (self.rack(), self.number());
+        match self.pick(&[0, 1, 2]) {
+            0 => TailLog { rack, from }.into(),
+            1 => FillReplica { rack, from }.into(),
+            _ => WatchRoutes.into(),
         }
     }
 
@@ -314,7 +365,11 @@ impl<'a> Source<'a> {
         Ok(match *method {
             "ping" => Reply::Ping(self.bytes()),
             "consensus" => Reply::Consensus(self.bytes()),
-            "announce" => Reply::Announce(()),
+            "announce" => Reply::Announce(Announced {
+                superseded: self.list(Self::rack),
+                retired: self.list(Self::rack),
+                settings: self.settings(),
+            }),
             "registerRack" => Reply::RegisterRack(self.rack_info()),
             "confirmRack" => Reply::ConfirmRack(self.rack_info()),
             "listRacks" => Reply::ListRacks(self.list(Self::rack_info)),
@@ -323,6 +378,13 @@ impl<'a> Source<'a> {
             "getMember" => Reply::GetMember(self.member_status()),
             "admitMember" => Reply::AdmitMember(self.number()),
             "seatMember" => Reply::SeatMember(()),
+            "unseatMember" => Reply::UnseatMember(self.pick(&[Unseated::Left, Unseated::Needed])),
+            "retireRack" => Reply::RetireRack(self.rack_info()),
+            "closeRack" => Reply::CloseRack(()),
+            "recoverRack" => Reply::RecoverRack(self.member_status()),
+            "getSettings" => Reply::GetSettings(self.settings()),
+            "setSettings" => Reply::SetSettings(self.settings()),
+            "getRegistry" => Reply::GetRegistry(self.registry_status()),
             "registerThing" => Reply::RegisterThing(self.thing()),
             "registerThings" => Reply::RegisterThings(self.list(|s| {
                 if s.flag() { Ok((s.registered(), s.thing_id())) } else { Err(s.error()) }

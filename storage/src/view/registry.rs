@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Command, Incarnation, Kind, MAX_RACKS_OF_A_TYPE, Outcome,
-    RackId, RackInfo,
+    Action, ApiError, Applied, Batch, Charter, Command, Incarnation, Kind, MAX_RACKS_OF_A_TYPE,
+    MemberId, Outcome, RackId, RackInfo, Settings,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ pub struct Registry {
     /// The next number of each kind; what was given once is never given again.
     next: BTreeMap<Kind, u32>,
     members: Members,
+    settings: Settings,
     time_ms: u64,
     applied_index: Option<u64>,
     remembered: Remembered,
@@ -46,6 +47,7 @@ impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
         self.racks == other.racks
             && self.next == other.next
+            && self.settings == other.settings
             && self.members.same(&other.members)
             && (self.time_ms, self.applied_index) == (other.time_ms, other.applied_index)
             && self.remembered.same(&other.remembered)
@@ -61,6 +63,7 @@ enum Item {
     /// Ends every delta.
     State {
         next: BTreeMap<Kind, u32>,
+        settings: Settings,
         time_ms: u64,
         applied_index: Option<u64>,
         remembered_from: u64,
@@ -85,6 +88,16 @@ impl Registry {
         self.racks.values().map(|entry| &entry.info)
     }
 
+    /// What holds for the whole mesh.
+    pub const fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// The member number that a node's data were given.
+    pub fn member_of(&self, peer: PeerId, incarnation: Incarnation) -> Option<MemberId> {
+        self.members.number_of(peer, incarnation)
+    }
+
     fn answer(&mut self, command: &Command) -> Outcome {
         let Some(key) = command.key else { return self.act(&command.action) };
         if let Some(first) = self.remembered.answer(&key, || "registry".to_owned()) {
@@ -100,15 +113,22 @@ impl Registry {
             Action::AdmitMember { peer, incarnation } => {
                 self.members.admit(*peer, *incarnation).map(Applied::Member)
             }
-            Action::RegisterRack { rack, kind, founder, incarnation, number } => {
+            Action::RegisterRack { rack, kind, founder, incarnation, charter } => {
                 let founder = Founder { peer: *founder, incarnation: *incarnation };
-                self.register(rack, *kind, founder, *number).map(Applied::Rack)
+                self.register(rack, *kind, founder, *charter).map(Applied::Rack)
             }
             Action::ConfirmRack { rack, founder, incarnation } => {
                 let founder = Founder { peer: *founder, incarnation: *incarnation };
                 self.confirm(rack, &founder).map(Applied::Rack)
             }
+            Action::RetireRack { rack } => self.retire(rack).map(Applied::Rack),
+            Action::SetSettings { settings } => {
+                self.settings = *settings;
+                Ok(Applied::Settings(self.settings))
+            }
             Action::FoundRack { .. }
+            | Action::RecoverRack { .. }
+            | Action::CloseRack { .. }
             | Action::Register { .. }
             | Action::Update { .. }
             | Action::Forget { .. } => Err(foreign("registry")),
@@ -120,17 +140,20 @@ impl Registry {
         rack: &RackId,
         kind: Kind,
         founder: Founder,
-        number: Option<u32>,
+        charter: Option<Charter>,
     ) -> Result<RackInfo, ApiError> {
         let Some(known) = self.racks.get(rack) else {
-            return self.add(rack, kind, founder, number);
+            return self.add(rack, kind, founder, charter);
         };
         if known.info.kind != kind {
             let is = format!("{rack} is of type {}", known.info.kind);
             return Err(ApiError::invalid("type", is));
         }
-        if let Some(number) = number {
-            return self.adopt(rack, number, &founder);
+        if known.info.retired {
+            return Ok(known.info.clone());
+        }
+        if let Some(charter) = charter {
+            return self.adopt(rack, charter, &founder);
         }
         if self.may_replace(known, &founder) {
             let (number, now_ms) = (known.info.number, self.time_ms);
@@ -145,17 +168,14 @@ impl Registry {
         rack: &RackId,
         kind: Kind,
         founder: Founder,
-        number: Option<u32>,
+        charter: Option<Charter>,
     ) -> Result<RackInfo, ApiError> {
-        let given = match number {
-            Some(number) => self.claim(rack, kind, number)?,
+        let given = match charter {
+            Some(charter) => self.claim(rack, kind, charter.number)?,
             None => self.next_number(kind)?,
         };
-        let mut entry = Entry::registered(rack, kind, given, &founder, self.time_ms);
-        if number.is_some() {
-            entry.info.confirmed = true;
-        }
-        Ok(self.put(entry))
+        let entry = Entry::registered(rack, kind, given, &founder, self.time_ms);
+        Ok(self.put(entry.chartered(charter)))
     }
 
     /// A known rack's own log has a number: the group has begun, so its word stands unless it was
@@ -163,15 +183,27 @@ impl Registry {
     fn adopt(
         &mut self,
         rack: &RackId,
-        number: u32,
+        charter: Charter,
         founder: &Founder,
     ) -> Result<RackInfo, ApiError> {
+        let number = charter.number;
         let Some(known) = self.racks.get(rack).cloned() else {
             return Err(ApiError::RackNotFound { rack: rack.clone() });
         };
         let confirmed = known.info.confirmed;
+        let same =
+            known.info.number == number && known.info.incarnation == charter.lineage.founding;
+        if confirmed && same {
+            let recovered = charter.lineage.recoveries > known.info.recoveries;
+            return Ok(if recovered {
+                self.put(known.chartered(Some(charter)))
+            } else {
+                known.info
+            });
+        }
         if confirmed && known.info.number == number {
-            return Ok(known.info);
+            let rule = format!("{rack} has another history here: another group bears its name");
+            return Err(ApiError::invalid("charter", rule));
         }
         if confirmed {
             let is = format!("{rack} has number {}, not {number}", known.info.number);
@@ -181,9 +213,8 @@ impl Registry {
         if known.info.number != number {
             self.claim(rack, kind, number)?;
         }
-        let mut entry = Entry::registered(rack, kind, number, founder, self.time_ms);
-        entry.info.confirmed = true;
-        Ok(self.put(entry))
+        let entry = Entry::registered(rack, kind, number, founder, self.time_ms);
+        Ok(self.put(entry.chartered(Some(charter))))
     }
 
     fn may_replace(&self, known: &Entry, founder: &Founder) -> bool {
@@ -204,6 +235,13 @@ impl Registry {
             return Err(ApiError::invalid("founder", why));
         }
         entry.info.confirmed = true;
+        Ok(self.put(entry))
+    }
+
+    fn retire(&mut self, rack: &RackId) -> Result<RackInfo, ApiError> {
+        let known = self.racks.get(rack).cloned();
+        let mut entry = known.ok_or_else(|| ApiError::RackNotFound { rack: rack.clone() })?;
+        entry.info.retired = true;
         Ok(self.put(entry))
     }
 
@@ -251,8 +289,9 @@ impl Registry {
                     return Err(RestoreError("a thing in a registry".into()));
                 }
             }
-            Item::State { next, time_ms, applied_index, remembered_from, floors } => {
-                (self.next, self.time_ms, self.applied_index) = (next, time_ms, applied_index);
+            Item::State { next, settings, time_ms, applied_index, remembered_from, floors } => {
+                (self.next, self.settings) = (next, settings);
+                (self.time_ms, self.applied_index) = (time_ms, applied_index);
                 self.remembered.restore_end(remembered_from, floors);
                 self.members.set_saved();
             }
@@ -271,8 +310,26 @@ impl Entry {
     ) -> Self {
         let Founder { peer, incarnation } = *founder;
         let id = rack.clone();
-        let info = RackInfo { id, kind, number, founder: peer, incarnation, confirmed: false };
+        let info = RackInfo {
+            id,
+            kind,
+            number,
+            founder: peer,
+            incarnation,
+            recoveries: 0,
+            confirmed: false,
+            retired: false,
+        };
         Self { info, since_ms }
+    }
+
+    /// A rack that has begun says itself what it is.
+    fn chartered(mut self, charter: Option<Charter>) -> Self {
+        if let Some(Charter { lineage, .. }) = charter {
+            self.info.confirmed = true;
+            (self.info.incarnation, self.info.recoveries) = (lineage.founding, lineage.recoveries);
+        }
+        self
     }
 }
 
@@ -322,6 +379,7 @@ impl View for Registry {
         );
         parts.push(&Item::State {
             next: self.next.clone(),
+            settings: self.settings,
             time_ms: self.time_ms,
             applied_index: self.applied_index,
             remembered_from: self.remembered.first(),

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Command, Incarnation, Info, Kind, ListThings, MAX_BATCH,
-    MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule, Thing,
-    ThingId, ThingList, ThingPatch, import_key,
+    Action, ApiError, Applied, Batch, Charter, Command, Incarnation, Info, Kind, Lineage,
+    ListThings, MAX_BATCH, MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status,
+    StatusRule, Thing, ThingId, ThingList, ThingPatch, import_key,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -35,9 +35,11 @@ const LAST_KEYS: usize = 2_000;
 struct Founded {
     rack: RackId,
     kind: Kind,
-    number: u32,
+    charter: Charter,
     /// Whether the registry has confirmed it. Nothing may be acknowledged to users before.
     confirmed: bool,
+    /// Whether it takes no more writes.
+    closed: bool,
 }
 
 /// See the module.
@@ -99,7 +101,17 @@ impl Things {
 
     /// Its number within its kind, once founded.
     pub fn number(&self) -> Option<u32> {
-        self.founded.as_ref().map(|founded| founded.number)
+        self.charter().map(|charter| charter.number)
+    }
+
+    /// What this log says it is, once founded.
+    pub fn charter(&self) -> Option<Charter> {
+        self.founded.as_ref().map(|founded| founded.charter)
+    }
+
+    /// Whether the rack was retired: it takes no more writes.
+    pub fn closed(&self) -> bool {
+        self.founded.as_ref().is_some_and(|founded| founded.closed)
     }
 
     /// Whether its founding was confirmed: before that nothing may be acknowledged to users.
@@ -150,31 +162,46 @@ impl Things {
 
     fn act(&mut self, action: &Action) -> Outcome {
         match action {
-            Action::FoundRack { rack, kind, number } => self.found(rack, *kind, *number),
+            Action::FoundRack { rack, kind, number, founding } => {
+                let lineage = Lineage { founding: *founding, recoveries: 0 };
+                self.found(rack, *kind, Charter { number: *number, lineage })
+            }
+            Action::RecoverRack { .. } => self.recover(),
+            Action::CloseRack { force } => self.close(*force),
             Action::AdmitMember { peer, incarnation } => {
                 self.members.admit(*peer, *incarnation).map(Applied::Member)
             }
-            Action::Register { thing, on_conflict } => self.register(thing, *on_conflict),
+            Action::Register { thing, on_conflict } => {
+                self.open()?;
+                self.register(thing, *on_conflict)
+            }
             Action::Update { id, patch, status_rule, if_version } => {
+                self.open()?;
                 self.update(*id, patch, *status_rule, *if_version)
             }
-            Action::Forget { ids, if_version } => self.forget(ids, *if_version),
+            Action::Forget { ids, if_version } => {
+                self.open()?;
+                self.forget(ids, *if_version)
+            }
             Action::ConfirmRack { rack, .. } => self.confirm(rack),
-            Action::RegisterRack { .. } => Err(foreign("rack")),
+            Action::RegisterRack { .. }
+            | Action::RetireRack { .. }
+            | Action::SetSettings { .. } => Err(foreign("rack")),
         }
     }
 
-    fn found(&mut self, rack: &RackId, kind: Kind, number: u32) -> Outcome {
+    fn found(&mut self, rack: &RackId, kind: Kind, charter: Charter) -> Outcome {
         let founded = self.founded.get_or_insert_with(|| Founded {
             rack: rack.clone(),
             kind,
-            number,
+            charter,
             confirmed: false,
+            closed: false,
         });
-        if (&founded.rack, founded.kind, founded.number) == (rack, kind, number) {
+        if (&founded.rack, founded.kind, founded.charter) == (rack, kind, charter) {
             return Ok(Applied::Done);
         }
-        let is = format!("is {} {} number {}", founded.kind, founded.rack, founded.number);
+        let is = format!("is {} {} number {}", founded.kind, founded.rack, founded.charter.number);
         Err(ApiError::invalid("rack_id", is))
     }
 
@@ -185,6 +212,34 @@ impl Things {
                 Ok(Applied::Done)
             }
             _ => Err(unfounded()),
+        }
+    }
+
+    /// From here on the members that were given up have another history.
+    fn recover(&mut self) -> Outcome {
+        let founded = self.founded.as_mut().ok_or_else(unfounded)?;
+        founded.charter.lineage.recoveries += 1;
+        Ok(Applied::Done)
+    }
+
+    fn close(&mut self, force: bool) -> Outcome {
+        let things = self.things.len();
+        let founded = self.founded.as_mut().ok_or_else(unfounded)?;
+        if things > 0 && !force && !founded.closed {
+            let rule = format!("holds {things} things: move or remove them first, or use force");
+            return Err(ApiError::invalid("rack_id", rule));
+        }
+        founded.closed = true;
+        Ok(Applied::Done)
+    }
+
+    /// Users' writes end when the rack is retired.
+    fn open(&self) -> Result<(), ApiError> {
+        match &self.founded {
+            Some(founded) if founded.closed => {
+                Err(ApiError::RackRetired { rack: founded.rack.clone() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -218,10 +273,10 @@ impl Things {
     }
 
     fn make(&self, new: &NewThing) -> Result<Thing, ApiError> {
-        let Founded { kind, number, .. } = self.founded.as_ref().ok_or_else(unfounded)?;
+        let Founded { kind, charter, .. } = self.founded.as_ref().ok_or_else(unfounded)?;
         let checked_out = new.status == Status::CheckedOut;
         let thing = Thing {
-            id: ThingId::new(*number, self.sequence + 1)?,
+            id: ThingId::new(charter.number, self.sequence + 1)?,
             kind: *kind,
             tags: new.tags.clone(),
             info: Info {

@@ -1,7 +1,8 @@
 //! A key that a bound took while its write may come again is refused, on every replica alike.
 
 use bookmesh_rpc::api::{
-    Action, ApiError, Batch, Command, Kind, NewThing, OnConflict, Outcome, RequestKey, Status,
+    Action, ApiError, Batch, Command, Incarnation, Kind, NewThing, OnConflict, Outcome, RequestKey,
+    Status,
 };
 use bookmesh_storage::view::{REMEMBERED_KEYS, RETRY_MS, Things, View};
 
@@ -27,7 +28,12 @@ fn add() -> Action {
 }
 
 fn found() -> Action {
-    Action::FoundRack { rack: "book-rack-001".parse().unwrap(), kind: Kind::Book, number: 0 }
+    Action::FoundRack {
+        rack: "book-rack-001".parse().unwrap(),
+        kind: Kind::Book,
+        number: 0,
+        founding: Incarnation::default(),
+    }
 }
 
 /// A rack in which the first of all keys was forgotten at once.

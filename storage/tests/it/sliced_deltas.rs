@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::RwLock;
 
 use bookmesh_rpc::api::{
-    Action, Batch, Command, Kind, NewThing, OnConflict, RequestKey, Status, StatusRule, ThingId,
-    ThingPatch,
+    Action, Batch, Command, Incarnation, Kind, NewThing, OnConflict, RequestKey, Status,
+    StatusRule, ThingId, ThingPatch,
 };
 use bookmesh_storage::Checkpointer;
 use bookmesh_storage::view::{Things, View};
@@ -39,7 +39,15 @@ impl Feed {
     fn begin() -> (Self, Things) {
         let (mut feed, mut rack) = (Self { index: 0, sequence: 0 }, Things::default());
         let id = "book-rack-001".parse().unwrap();
-        feed.apply(&mut rack, vec![Action::FoundRack { rack: id, kind: Kind::Book, number: 0 }]);
+        feed.apply(
+            &mut rack,
+            vec![Action::FoundRack {
+                rack: id,
+                kind: Kind::Book,
+                number: 0,
+                founding: Incarnation::default(),
+            }],
+        );
         feed.apply(&mut rack, (0..5000).map(add).collect());
         (feed, rack)
     }

@@ -4,8 +4,8 @@ use std::sync::RwLock;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, Batch, Command, Incarnation, JsonText, Kind, NewThing, OnConflict, RackId, RequestId,
-    RequestKey, Status, StatusRule, ThingId, ThingPatch,
+    Action, Batch, Charter, Command, Incarnation, JsonText, Kind, Lineage, NewThing, OnConflict,
+    RackId, RequestId, RequestKey, Status, StatusRule, ThingId, ThingPatch,
 };
 use bookmesh_storage::Checkpointer;
 use bookmesh_storage::view::{Registry, Things, View};
@@ -80,10 +80,12 @@ fn registry_action() -> impl Strategy<Value = Action> {
         move |(n, founder, confirm, number)| {
             let (rack, founder) = (rack(n), peer(founder));
             let incarnation = Incarnation::default();
+            let lineage = Lineage { founding: incarnation, recoveries: u32::from(n % 2) };
+            let charter = number.map(|number| Charter { number, lineage });
             if confirm {
                 return Action::ConfirmRack { rack, founder, incarnation };
             }
-            Action::RegisterRack { rack, kind: kind(n), founder, incarnation, number }
+            Action::RegisterRack { rack, kind: kind(n), founder, incarnation, charter }
         },
     )
 }
@@ -102,7 +104,8 @@ fn batches(action: impl Strategy<Value = Action> + Clone) -> impl Strategy<Value
 
 fn founded(mut batches: Vec<Batch>) -> Vec<Batch> {
     let rack = "book-rack-001".parse().unwrap();
-    let action = Action::FoundRack { rack, kind: Kind::Book, number: 0 };
+    let action =
+        Action::FoundRack { rack, kind: Kind::Book, number: 0, founding: Incarnation::default() };
     let request_id = "found".parse().unwrap();
     let first = Batch { time_ms: 1, commands: vec![Command { key: None, request_id, action }] };
     batches.insert(0, first);

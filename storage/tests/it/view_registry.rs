@@ -1,7 +1,9 @@
 //! How racks get their numbers and founders.
 
 use bookmesh_rpc::PeerId;
-use bookmesh_rpc::api::{Action, ApiError, Applied, Batch, Command, Incarnation, Kind, RackInfo};
+use bookmesh_rpc::api::{
+    Action, ApiError, Applied, Batch, Charter, Command, Incarnation, Kind, Lineage, RackInfo,
+};
 use bookmesh_storage::view::{FOUNDER_PATIENCE_MS, Registry, View};
 
 struct Ork {
@@ -41,7 +43,9 @@ impl Ork {
         incarnation: Incarnation,
     ) -> Result<RackInfo, ApiError> {
         let (rack, founder) = (rack.parse().unwrap(), peer(founder));
-        self.run(Action::RegisterRack { rack, kind: Kind::Book, founder, incarnation, number })
+        let lineage = Lineage { founding: self.data, recoveries: 0 };
+        let charter = number.map(|number| Charter { number, lineage });
+        self.run(Action::RegisterRack { rack, kind: Kind::Book, founder, incarnation, charter })
     }
 
     fn confirm(&mut self, rack: &str, founder: u8) -> Result<RackInfo, ApiError> {
@@ -68,7 +72,7 @@ fn numbers_go_up_within_a_type_and_an_adopted_one_is_not_given_again() {
         kind: Kind::Order,
         founder: peer(1),
         incarnation: ork.data,
-        number: None,
+        charter: None,
     };
     assert_eq!(ork.run(order).unwrap().number, 0);
     assert_eq!(ork.view.list().len(), 4);

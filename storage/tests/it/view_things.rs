@@ -1,8 +1,9 @@
 //! What a rack answers.
 
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Command, Consistency, Filter, Kind, ListThings, NewThing,
-    OnConflict, Outcome, Registered, RequestKey, Status, StatusRule, Thing, ThingId, ThingPatch,
+    Action, ApiError, Applied, Batch, Command, Consistency, Filter, Incarnation, Kind, ListThings,
+    NewThing, OnConflict, Outcome, Registered, RequestKey, Status, StatusRule, Thing, ThingId,
+    ThingPatch,
 };
 use bookmesh_storage::view::{REMEMBERED_MS, Things, View};
 use std::sync::Arc;
@@ -17,7 +18,13 @@ impl Rack {
     fn new() -> Self {
         let mut rack = Self { view: Things::default(), index: 0, time_ms: 1000 };
         let id = "book-rack-001".parse().unwrap();
-        rack.run(Action::FoundRack { rack: id, kind: Kind::Book, number: 0 }).unwrap();
+        rack.run(Action::FoundRack {
+            rack: id,
+            kind: Kind::Book,
+            number: 0,
+            founding: Incarnation::default(),
+        })
+        .unwrap();
         rack
     }
 
@@ -180,12 +187,17 @@ fn commands_of_the_other_group_are_refused() {
     let action = Action::RegisterRack {
         rack: "a".parse().unwrap(),
         kind: Kind::Book,
-        number: None,
+        charter: None,
         founder: bookmesh_rpc::PeerId::from_bytes([1; 32]),
-        incarnation: bookmesh_rpc::api::Incarnation::default(),
+        incarnation: Incarnation::default(),
     };
     assert!(matches!(rack.run(action), Err(ApiError::Invalid(_))));
-    let number = Action::FoundRack { rack: "b".parse().unwrap(), kind: Kind::Book, number: 1 };
+    let number = Action::FoundRack {
+        rack: "b".parse().unwrap(),
+        kind: Kind::Book,
+        number: 1,
+        founding: Incarnation::default(),
+    };
     assert!(matches!(rack.run(number), Err(ApiError::Invalid(_))), "a rack is founded once");
 }
 

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Announce, ApiError, NodeInfo, NodeRole, RackRoute, Reply, Request, RouteTable, StreamRequest,
+    Announce, Announced, ApiError, NodeInfo, NodeRole, RackRoute, Reply, Request, RouteTable,
+    StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::sync::watch;
@@ -54,7 +55,7 @@ impl Service for FakeOrk {
             match request {
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
-                    Ok(Reply::Announce(()))
+                    Ok(Reply::Announce(Announced::default()))
                 }
                 Request::ListNodes(_) => Ok(Reply::ListNodes(self.nodes())),
                 other => Err(ApiError::NotServed { method: other.method().into() }),

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Batch, Command, ForgetThings, Hash, Info, Kind, ListThings, LogPage,
-    LogRecord, Member, MemberRole, MemberState, MemberStatus, NewThing, OnConflict, RackId,
-    RecordKind, Registered, Reply, Request, RequestId, RequestKey, Status, StatusRule,
-    StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing, import_key,
+    Action, ApiError, Batch, Charter, Command, ForgetThings, Hash, Incarnation, Info, Kind,
+    Lineage, ListThings, LogPage, LogRecord, Member, MemberRole, MemberState, MemberStatus,
+    NewThing, OnConflict, RackId, RecordKind, Registered, Reply, Request, RequestId, RequestKey,
+    Status, StatusRule, StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing,
+    import_key,
 };
 use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
@@ -194,7 +195,7 @@ impl FakeWorker {
         MemberStatus {
             rack: self.rack.clone(),
             kind: Kind::Book,
-            number: Some(self.number),
+            charter: Some(charter(self.number)),
             member: 1,
             state: MemberState::Leader,
             term: 1,
@@ -205,8 +206,14 @@ impl FakeWorker {
             applied_index: index,
             head_hash: state.log.last().map_or(Hash::ZERO, |record| record.hash),
             things: state.things.len() as u64,
+            writable: true,
         }
     }
+}
+
+fn charter(number: u32) -> Charter {
+    let lineage = Lineage { founding: Incarnation::default(), recoveries: 0 };
+    Charter { number, lineage }
 }
 
 fn page(state: &State, list: &ListThings) -> ThingList {

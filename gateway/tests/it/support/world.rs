@@ -135,6 +135,7 @@ pub(crate) fn route(worker: &FakeWorker) -> RackRoute {
         term: 1,
         members: vec![worker.peer],
         things: 0,
+        writable: true,
     }
 }
 
