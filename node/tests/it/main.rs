@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(unreachable_pub, reason = "a test binary has nobody to show anything to")]
 
+mod a_minority_leader_answers_nothing;
+mod a_paused_leader_never_serves_the_past;
 mod a_rack_of_three_outlives_any_one;
 mod a_second_signal_ends_at_once;
 mod a_stranger_gets_nothing;
@@ -18,4 +20,5 @@ mod openraft_accepts_our_storage;
 mod support;
 mod the_leader_is_killed_five_times;
 mod tidy;
+mod two_workers_found_one_rack;
 mod up_keeps_what_it_has;

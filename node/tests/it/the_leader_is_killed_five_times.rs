@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::support::rack::{agree, keep_up, leader};
+use crate::support::rack::{agreement, leader, readiness};
 use crate::support::writers::{Writers, assert_all_there};
-use crate::support::{Api, Process, eventually, mesh};
+use crate::support::{Api, Process, mesh};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_writer_sees_an_error_and_nothing_is_lost_or_there_twice() {
@@ -18,14 +18,14 @@ async fn no_writer_sees_an_error_and_nothing_is_lost_or_there_twice() {
     let mut workers: Vec<Option<Process>> = (0..3).map(|number| Some(start(number))).collect();
     let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
     let api = Api::new(gateway.http());
-    eventually("three voters", || async { agree(&api, 3).await.then_some(()) }).await;
+    agreement(&api, mesh::RACK, 3).await;
 
     let mut writers = Writers::start(8, &gateway.http(), "Book");
     let mut kills = Vec::new();
     for _ in 0..failovers {
         writers.go_on().await;
-        eventually("all keep up", || async { keep_up(&api, 3).await.then_some(()) }).await;
-        let leader = leader(&api).await;
+        readiness(&api, mesh::RACK, 3).await;
+        let leader = leader(&api, mesh::RACK).await;
         let is_it = |worker: &Process| worker.ready["peer"] == leader;
         let at = workers.iter().position(|worker| worker.as_ref().is_some_and(is_it)).unwrap();
         kills.push(writers.elapsed());
@@ -36,7 +36,7 @@ async fn no_writer_sees_an_error_and_nothing_is_lost_or_there_twice() {
     writers.go_on().await;
     let books = writers.stop().await;
     println!("{} writes, {}", books.ids.len(), distribution(&kills, &books.times));
-    eventually("one history", || async { agree(&api, 3).await.then_some(()) }).await;
+    agreement(&api, mesh::RACK, 3).await;
     assert_all_there(&api, &books.ids).await;
 }
 

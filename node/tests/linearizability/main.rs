@@ -9,9 +9,9 @@
 mod checker;
 mod checker_tests;
 mod clients;
+mod faults;
 mod history;
 mod model;
-mod network;
 mod report;
 mod schedule;
 #[allow(dead_code, reason = "the scenarios use the rest")]
@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use clients::Library;
 use model::{Call, Outcome};
-use network::{GATEWAYS, Network};
 use schedule::Schedule;
+use support::lan_mesh::{self, GATEWAYS, LanMesh};
 use support::{Lan, PATIENCE, eventually};
 
 /// Clients of each gateway, and how many of them write.
@@ -41,7 +41,7 @@ fn one_order_explains_what_all_clients_were_told() {
     let time = Duration::from_secs(setting("SECONDS").unwrap_or(20));
     let members = setting("WORKERS").unwrap_or(3) as usize;
     println!("SEED={seed} SECONDS={} WORKERS={members}", time.as_secs());
-    if let Some(lan) = Lan::new(network::hosts(members)) {
+    if let Some(lan) = Lan::new(lan_mesh::hosts(members)) {
         lan.run(run(&lan, seed, time, members));
     }
 }
@@ -53,11 +53,11 @@ fn setting(name: &str) -> Option<u64> {
 
 async fn run(lan: &Lan, seed: u64, time: Duration, members: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let mut network = Network::start(lan, dir.path(), members).await;
-    let library = Arc::new(Library::open(&network.api(0)).await);
+    let mut mesh = LanMesh::start(lan, dir.path(), members).await;
+    let library = Arc::new(Library::open(&mesh.api(0)).await);
     let mut visits = tokio::task::JoinSet::new();
     for client in 0..CLIENTS * GATEWAYS {
-        let (library, api) = (library.clone(), network.api(client % GATEWAYS));
+        let (library, api) = (library.clone(), mesh.api(client % GATEWAYS));
         let (writes, seed) = (client / GATEWAYS < WRITERS, seed.wrapping_add(client as u64 + 1));
         visits.spawn(async move { library.visit(client, &api, writes, seed).await });
     }
@@ -67,22 +67,22 @@ async fn run(lan: &Lan, seed: u64, time: Duration, members: usize) {
     for step in Schedule::new(seed, members, GATEWAYS) {
         if step.well {
             // Without it, the next fault meets what is left of this one.
-            let _ = tokio::time::timeout(CALM, network.well()).await;
+            let _ = tokio::time::timeout(CALM, mesh.well()).await;
         }
         tokio::time::sleep(step.calm).await;
         if Instant::now() >= end {
             break;
         }
-        print!("{:>8.3} s: {:?} for {:?}", began.elapsed().as_secs_f64(), step.fault, step.lasts);
-        network.suffer(step.fault, step.lasts).await;
+        println!("{:>8.3} s: {:?} for {:?}", began.elapsed().as_secs_f64(), step.fault, step.lasts);
+        faults::suffer(&mut mesh, step.fault, step.lasts).await;
         *suffered.entry(step.fault.name()).or_default() += 1;
     }
     library.close();
     while let Some(visit) = visits.join_next().await {
         visit.unwrap();
     }
-    read_everything(&network, &library).await;
-    network.well().await;
+    read_everything(&mesh, &library).await;
+    mesh.well().await;
 
     println!("faults: {suffered:?}\ncalls: {:?}", library.tally());
     println!("unknown: {:#?}", library.reasons());
@@ -92,9 +92,9 @@ async fn run(lan: &Lan, seed: u64, time: Duration, members: usize) {
 }
 
 /// Every book that ever was, once more, through each gateway.
-async fn read_everything(network: &Network<'_>, library: &Library) {
+async fn read_everything(mesh: &LanMesh<'_>, library: &Library) {
     for gateway in 0..GATEWAYS {
-        let api = network.api(gateway);
+        let api = mesh.api(gateway);
         let client = CLIENTS * GATEWAYS + gateway;
         for copy in library.all() {
             eventually("a last read", || async {

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod lan;
+pub mod lan_mesh;
 pub mod mesh;
 pub mod process;
 pub mod rack;
