@@ -169,6 +169,11 @@ impl<V: View> Group<V> {
         self.member
     }
 
+    /// The term of the last entry in its log, applied or not; 0 while there is none.
+    pub fn last_term(&self) -> u64 {
+        self.log.last_term()
+    }
+
     /// What openraft says of this member and its group.
     pub fn metrics(&self) -> tokio::sync::watch::Receiver<Metrics> {
         self.raft.metrics()

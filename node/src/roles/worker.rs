@@ -77,6 +77,10 @@ impl Worker {
                 self.rack_of(&seat.group)?.seat(from, seat).await?;
                 Reply::SeatMember(())
             }
+            Request::CloseRack(close) => {
+                self.rack(&close.rack)?.close(id, close.force).await?;
+                Reply::CloseRack(())
+            }
             Request::RegisterThing(register) => {
                 Reply::RegisterThing(self.rack(&register.rack)?.register(id, register).await?)
             }
@@ -101,7 +105,6 @@ impl Worker {
             | Request::GetRack(_)
             | Request::ListNodes(_)
             | Request::UnseatMember(_)
-            | Request::CloseRack(_)
             | Request::RecoverRack(_)
             | Request::RetireRack(_)
             | Request::GetSettings(_)
