@@ -188,6 +188,7 @@ mod tests {
             leader: Some(peer(9)),
             members: vec![seat(1, MemberRole::Voter), seat(2, MemberRole::Learner)],
             last_index: applied_index + 1,
+            last_term: term,
             committed_index: applied_index,
             applied_index,
             head_hash: Hash([7; 32]),
