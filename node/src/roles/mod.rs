@@ -6,6 +6,9 @@
 //! | [`worker`] | holds racks: which method goes to which of them |
 //! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
 //! | [`rack_life`] | how a worker founds or joins a rack |
+//! | [`fill`] | a replica that is about to join is filled from another |
+//! | [`recover`] | one member goes on alone, by an operator's decision |
+//! | [`survey`] | how the members on other nodes stand |
 //! | [`things`] | reads and writes of a rack's things |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
@@ -18,6 +21,7 @@
 pub mod announce;
 pub mod base;
 pub mod client_only;
+pub mod fill;
 pub mod health;
 pub mod nodes;
 pub mod ork;
@@ -25,6 +29,8 @@ pub mod orks;
 pub mod process;
 pub mod rack;
 pub mod rack_life;
+pub mod recover;
 pub mod standing;
+pub mod survey;
 pub mod things;
 pub mod worker;

@@ -14,6 +14,7 @@ use bookmesh_storage::{Health, Store};
 
 use tokio::sync::Semaphore;
 
+use super::fill::Fills;
 use super::orks::Orks;
 use crate::consensus::Group;
 use crate::consensus::membership::{leader_in, members_in, state_in};
@@ -49,6 +50,10 @@ pub struct Rack {
     pub place: Place,
     group: RwLock<Option<Arc<Group<Things>>>>,
     stage: RwLock<Stage>,
+    /// What is filled from here and what is filled here.
+    pub(super) fills: Fills,
+    /// Held by whoever opens the member, or must not have it opened meanwhile.
+    pub(super) turn: Semaphore,
     /// Lists that may look through the view at once; a scan holds up what is to be applied.
     pub(super) scans: Semaphore,
 }
@@ -68,7 +73,14 @@ impl Rack {
     /// A rack that has done nothing yet.
     pub fn new(place: Place) -> Arc<Self> {
         let stage = RwLock::new(Stage::Waiting("starting".into()));
-        Arc::new(Self { place, group: RwLock::default(), stage, scans: Semaphore::new(MAX_SCANS) })
+        Arc::new(Self {
+            place,
+            group: RwLock::default(),
+            stage,
+            fills: Fills::default(),
+            turn: Semaphore::new(1),
+            scans: Semaphore::new(MAX_SCANS),
+        })
     }
 
     /// Where it is in its life.
@@ -117,7 +129,10 @@ impl Rack {
     /// # Errors
     /// Before there is one.
     pub fn status(&self) -> Result<MemberStatus, ApiError> {
-        let group = self.group()?;
+        let group = match self.group() {
+            Ok(group) => group,
+            Err(error) => return self.filled().ok_or(error),
+        };
         let metrics = group.metrics();
         let metrics = metrics.borrow();
         let shown = group.read(|shown| {

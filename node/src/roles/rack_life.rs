@@ -29,7 +29,11 @@ use bookmesh_storage::view::Things;
 use bookmesh_storage::{GroupName, MetaKey};
 use serde::{Deserialize, Serialize};
 
+use super::fill::{NotFilled, fill};
 use super::rack::{Rack, Stage};
+use super::recover;
+use crate::consensus::filling::took_part;
+use crate::consensus::recovery::{self, RecoveryError};
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig, GroupError};
 
@@ -53,7 +57,7 @@ struct Identity {
 
 /// Why a round did not get there.
 #[derive(Debug, thiserror::Error)]
-enum Setback {
+pub(super) enum Setback {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -62,6 +66,10 @@ enum Setback {
     Group(#[from] GroupError),
     #[error(transparent)]
     Store(#[from] bookmesh_storage::StoreError),
+    #[error(transparent)]
+    NotFilled(#[from] NotFilled),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
     #[error("{0}")]
     Other(String),
 }
@@ -94,8 +102,11 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
     let store = open_store(rack).await?;
     let mut identity = load_identity(&store).await?;
     let context = Context::within(ROUND);
-    // Whoever has a number may be counted on by the others already, seated or not.
-    if let Some(member) = identity.member {
+    // Whoever has a number may be counted on by the others already, seated or not; but nobody
+    // counts on one that never took part, and its log may be filled in part only.
+    if let Some(member) = identity.member
+        && took_part(&store)?
+    {
         let group = open_group(rack, store.clone(), member).await?;
         if identity.seated || is_seated(&group, &context).await {
             identity.seated = true;
@@ -196,7 +207,15 @@ async fn join(
     let member = mesh.call(leader, context, admit).await?;
     identity.member = Some(member);
     save_identity(store, &identity).await?;
+    if rack.group().is_err() {
+        fill(rack, store, member, &[leader]).await?;
+        rack.set_stage(Stage::Waiting("applying its log".into()));
+    }
     open_group(rack, store.clone(), member).await?;
+    rack.fills.end();
+    // Filling may have taken long, and the rack may have another leader now.
+    let context = &Context::within(ROUND);
+    let leader = find_leader(rack, info, context).await.unwrap_or(leader);
     mesh.call(leader, context, SeatMember { group: of, member, incarnation }).await?;
     identity.seated = true;
     save_identity(store, &identity).await?;
@@ -262,11 +281,14 @@ async fn open_group(
     store: bookmesh_storage::Group,
     member: MemberId,
 ) -> Result<Arc<Group<Things>>, Setback> {
+    let _turn = rack.turn.acquire().await.map_err(ApiError::internal)?;
     if let Ok(group) = rack.group()
         && group.member() == member
     {
         return Ok(group);
     }
+    let recovery = recovery::carry_out(&store).await?;
+    let disk = store.clone();
     let config = GroupConfig {
         mesh: rack.place.mesh.clone(),
         name: GroupId::Rack(rack.place.id.clone()),
@@ -275,8 +297,22 @@ async fn open_group(
         voters: rack.place.replicas,
     };
     let group = Group::open(config).await?;
+    if let Some(recovery) = recovery
+        && let Err(error) = recover::finish(&group, &disk, &recovery).await
+    {
+        group.stop().await;
+        return Err(error.into());
+    }
     rack.set_group(Some(group.clone()));
     Ok(group)
+}
+
+/// Opens the member that stands on disk.
+pub(super) async fn reopen(rack: &Rack, member: MemberId) -> Result<(), Setback> {
+    let store = open_store(rack).await?;
+    open_group(rack, store, member).await?;
+    rack.set_stage(Stage::Seated);
+    Ok(())
 }
 
 async fn open_store(rack: &Rack) -> Result<bookmesh_storage::Group, Setback> {
