@@ -25,7 +25,7 @@ use super::proposer::{Proposer, not_leader, stopped};
 use super::reader::Reader;
 use super::types::{Raft, Seat, to_log_record};
 
-/// Entries in one append message. A message is cut at 1 MiB of entries by the log store, so this
+/// Entries in one append message. A message is cut at 256 KiB of entries by the log store, so this
 /// only bounds many small ones.
 const MAX_PAYLOAD_ENTRIES: u64 = 256;
 /// Bytes of records in one answer about the log.
@@ -165,6 +165,10 @@ impl<V: View> Group<V> {
     /// Reads the view as it is.
     pub fn read<T>(&self, read: impl FnOnce(&Shown<V>) -> T) -> T {
         self.shared.read(read)
+    }
+
+    pub(super) const fn log(&self) -> &LogStore {
+        &self.log
     }
 
     /// The last applied index, as it grows.

@@ -15,6 +15,7 @@ use bookmesh_storage::{Health, Store};
 
 use tokio::sync::Semaphore;
 
+use super::fill::Fills;
 use super::orks::Orks;
 use crate::consensus::Group;
 use crate::consensus::membership::{Aims, leader_in, members_in, state_in};
@@ -54,6 +55,10 @@ pub struct Rack {
     /// What its log said of the rack when it was last looked at.
     charter: RwLock<Option<Charter>>,
     unseated: AtomicBool,
+    /// What is filled from here and what is filled here.
+    pub(super) fills: Fills,
+    /// Held by whoever opens the member, or must not have it opened meanwhile.
+    pub(super) turn: Semaphore,
     /// Lists that may look through the view at once; a scan holds up what is to be applied.
     pub(super) scans: Semaphore,
 }
@@ -93,6 +98,8 @@ impl Rack {
             verdict: RwLock::new(Verdict::Counts),
             charter: RwLock::default(),
             unseated: AtomicBool::new(false),
+            fills: Fills::default(),
+            turn: Semaphore::new(1),
             scans: Semaphore::new(MAX_SCANS),
         })
     }
@@ -175,7 +182,10 @@ impl Rack {
     /// # Errors
     /// Before there is one.
     pub fn status(&self) -> Result<MemberStatus, ApiError> {
-        let group = self.group()?;
+        let group = match self.group() {
+            Ok(group) => group,
+            Err(error) => return self.filled().ok_or(error),
+        };
         let metrics = group.metrics();
         let metrics = metrics.borrow();
         let shown = group.read(|shown| {

@@ -32,16 +32,20 @@ use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_storage::view::Things;
 use bookmesh_storage::{GroupName, StoreError};
 
+use super::fill::NotFilled;
 use super::founding::{FOUNDER, found, was_confirmed};
 use super::identity::{Identity, Step};
 use super::joining::{elsewhere, join};
 use super::rack::{Rack, Stage, Verdict};
+use super::recover;
+use crate::consensus::filling::took_part;
 use crate::consensus::log_store::LogError;
+use crate::consensus::recovery::{self, RecoveryError};
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig, GroupError};
 
 /// How long one round of founding or joining may take before it starts again.
-const ROUND: Duration = Duration::from_secs(10);
+pub(super) const ROUND: Duration = Duration::from_secs(10);
 /// How long the registry may take to answer for a rack that is there anyway.
 const REGISTRY: Duration = Duration::from_secs(1);
 /// The pause before the next round, doubled each time up to the last.
@@ -65,6 +69,10 @@ pub(super) enum Setback {
     Store(#[from] StoreError),
     #[error("its data are none of this rack's, as its other members have it")]
     Foreign,
+    #[error(transparent)]
+    NotFilled(#[from] NotFilled),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
     #[error("{0}")]
     Other(String),
 }
@@ -126,8 +134,11 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
     let store = open_store(rack).await?;
     let mut identity = Identity::load(&store).await?;
     let context = Context::within(ROUND);
-    // Whoever has a number may be counted on by the others already, seated or not.
-    if let Some(member) = identity.member {
+    // Whoever has a number may be counted on by the others already, seated or not; but nobody
+    // counts on one that never took part, and its log may be filled in part only.
+    if let Some(member) = identity.member
+        && took_part(&store)?
+    {
         let group = open_group(rack, store.clone(), member).await?;
         if identity.step == Step::Seated && !rack.is_unseated() {
             return Ok(());
@@ -341,11 +352,14 @@ pub(super) async fn open_group(
     store: bookmesh_storage::Group,
     member: MemberId,
 ) -> Result<Arc<Group<Things>>, Setback> {
+    let _turn = rack.turn.acquire().await.map_err(ApiError::internal)?;
     if let Ok(group) = rack.group()
         && group.member() == member
     {
         return Ok(group);
     }
+    let recovery = recovery::carry_out(&store).await?;
+    let disk = store.clone();
     let config = GroupConfig {
         mesh: rack.place.mesh.clone(),
         name: GroupId::Rack(rack.place.id.clone()),
@@ -354,8 +368,22 @@ pub(super) async fn open_group(
         aims: rack.place.aims.clone(),
     };
     let group = Group::open(config).await?;
+    if let Some(recovery) = recovery
+        && let Err(error) = recover::finish(&group, &disk, &recovery).await
+    {
+        group.stop().await;
+        return Err(error.into());
+    }
     rack.set_group(Some(group.clone()));
     Ok(group)
+}
+
+/// Opens the member that stands on disk.
+pub(super) async fn reopen(rack: &Rack, member: MemberId) -> Result<(), Setback> {
+    let store = open_store(rack).await?;
+    open_group(rack, store, member).await?;
+    rack.set_stage(Stage::Seated);
+    Ok(())
 }
 
 async fn open_store(rack: &Rack) -> Result<bookmesh_storage::Group, Setback> {
