@@ -23,7 +23,8 @@ pub async fn keep(mut slot: Slot, me: PeerId, worker: Arc<Worker>) {
             continue;
         }
         let noted = tokio::task::spawn_blocking(move || {
-            let result = slot.set_standing(standing);
+            let known = slot.known();
+            let result = slot.set_standing(standing, known);
             (slot, result)
         });
         let Ok((back, result)) = noted.await else { return };
