@@ -197,6 +197,11 @@ impl<V: View> Group<V> {
         metrics.current_leader == Some(metrics.id) || self.heard.within(time)
     }
 
+    /// The term of the last entry in its log, applied or not; 0 while there is none.
+    pub fn last_term(&self) -> u64 {
+        self.log.last_term()
+    }
+
     /// What openraft says of this member and its group.
     pub fn metrics(&self) -> tokio::sync::watch::Receiver<Metrics> {
         self.raft.metrics()

@@ -201,6 +201,7 @@ impl Rack {
             leader: leader_in(&metrics),
             members: members_in(&metrics),
             last_index: metrics.last_log_index.unwrap_or(0),
+            last_term: group.last_term(),
             committed_index: applied_index,
             applied_index,
             head_hash,
@@ -258,6 +259,15 @@ impl Rack {
     ) -> Result<Unseated, ApiError> {
         let seat = Seat { peer: from, incarnation: request.incarnation };
         self.group()?.unseat(request.member, &seat, deadline).await
+    }
+
+    /// Takes no more writes of users from here on.
+    ///
+    /// # Errors
+    /// Not the leader, or it holds things and is not forced.
+    pub async fn close(&self, request_id: RequestId, force: bool) -> Result<(), ApiError> {
+        let action = Action::CloseRack { force };
+        self.confirmed()?.propose(Command { key: None, request_id, action }).await.map(drop)
     }
 
     /// The group, once its founding is confirmed: before that nothing may be acknowledged.

@@ -105,6 +105,10 @@ impl Worker {
                 let rack = self.rack_of(&unseat.group)?;
                 Reply::UnseatMember(rack.unseat(from, context.deadline, unseat).await?)
             }
+            Request::CloseRack(close) => {
+                self.rack(&close.rack)?.close(id, close.force).await?;
+                Reply::CloseRack(())
+            }
             Request::RegisterThing(register) => {
                 Reply::RegisterThing(self.rack(&register.rack)?.register(id, register).await?)
             }
@@ -128,7 +132,6 @@ impl Worker {
             | Request::ListRacks(_)
             | Request::GetRack(_)
             | Request::ListNodes(_)
-            | Request::CloseRack(_)
             | Request::RecoverRack(_)
             | Request::RetireRack(_)
             | Request::GetSettings(_)
