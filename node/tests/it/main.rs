@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(unreachable_pub, reason = "a test binary has nobody to show anything to")]
 
+mod a_new_worker_is_filled_while_writers_go_on;
 mod a_rack_of_three_outlives_any_one;
+mod a_rack_without_majority_is_recovered;
 mod a_second_signal_ends_at_once;
 mod a_stranger_gets_nothing;
 mod an_orchestrator_comes_back;
