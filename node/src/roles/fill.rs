@@ -309,6 +309,9 @@ impl Fills {
 impl Rack {
     /// How the replica stands that is being filled here, if one is.
     pub(super) fn filled(&self) -> Option<MemberStatus> {
+        if !matches!(self.stage(), Stage::Waiting(_)) {
+            return None;
+        }
         let progress = *self.fills.got.lock().unwrap_or_else(PoisonError::into_inner);
         let Progress { member, last_index, head_hash, source } = progress?;
         Some(MemberStatus {
@@ -321,6 +324,7 @@ impl Rack {
             leader: None,
             members: Vec::new(),
             last_index,
+            last_term: 0,
             committed_index: source,
             applied_index: 0,
             head_hash,
@@ -375,6 +379,7 @@ mod tests {
             leader: None,
             members: Vec::new(),
             last_index: applied_index,
+            last_term: 1,
             committed_index: applied_index,
             applied_index,
             head_hash: Hash::ZERO,

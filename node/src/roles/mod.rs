@@ -5,7 +5,8 @@
 //! | [`ork`] | an orchestrator: keeps the registry, hands out routes |
 //! | [`worker`] | holds racks: which method goes to which of them |
 //! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
-//! | [`rack_life`] | how a worker founds or joins a rack |
+//! | [`rack_life`] | a rack's life on a worker: founded or joined, kept going, left |
+//! | `founding`, `joining`, `identity` | its steps, and what of them is on disk |
 //! | [`fill`] | a replica that is about to join is filled from another |
 //! | [`recover`] | one member goes on alone, by an operator's decision |
 //! | [`survey`] | how the members on other nodes stand |
@@ -22,7 +23,10 @@ pub mod announce;
 pub mod base;
 pub mod client_only;
 pub mod fill;
+mod founding;
 pub mod health;
+mod identity;
+mod joining;
 pub mod nodes;
 pub mod ork;
 pub mod orks;

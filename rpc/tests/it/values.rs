@@ -207,6 +207,7 @@ impl<'a> Source<'a> {
             leader: self.maybe(Self::peer),
             members: self.list(Self::member),
             last_index: self.number(),
+            last_term: self.number(),
             committed_index: self.number(),
             applied_index: self.number(),
             head_hash: self.hash(),
@@ -410,7 +411,7 @@ impl<'a> Source<'a> {
     }
 
     fn error(&mut self) -> ApiError {
-        match self.byte() % 17 {
+        match self.byte() % 19 {
             0 => {
                 ApiError::Invalid(self.list(|s| FieldError { field: s.text(), message: s.text() }))
             }
@@ -428,6 +429,8 @@ impl<'a> Source<'a> {
             12 => ApiError::Busy,
             13 => ApiError::DeadlinePassed,
             14 => ApiError::NotServed { method: self.text() },
+            17 => ApiError::RackRetired { rack: self.rack() },
+            18 => ApiError::RackNotEmpty { rack: self.rack(), things: self.number() },
             15 => ApiError::NotRegistryLeader { leader: self.maybe(Self::peer) },
             _ => ApiError::Internal { what: self.text() },
         }
