@@ -187,6 +187,8 @@ impl Round<'_> {
     async fn run(&mut self, filling: &mut Filling) -> Result<usize, Trouble> {
         let from = filling.begin();
         let mut pages = self.ask(from).await?;
+        let (rack, source) = (&self.rack.place.id, self.source.short());
+        tracing::info!(%rack, %source, from, "filling this replica");
         let (mut seen, mut first) = (0, true);
         while let Some(page) = next(&mut pages).await? {
             let source = page.committed_index;
@@ -307,6 +309,9 @@ impl Fills {
 impl Rack {
     /// How the replica stands that is being filled here, if one is.
     pub(super) fn filled(&self) -> Option<MemberStatus> {
+        if !matches!(self.stage(), Stage::Waiting(_)) {
+            return None;
+        }
         let progress = *self.fills.got.lock().unwrap_or_else(PoisonError::into_inner);
         let Progress { member, last_index, head_hash, source } = progress?;
         Some(MemberStatus {

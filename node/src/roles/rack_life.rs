@@ -73,12 +73,27 @@ pub(super) enum Setback {
     Store(#[from] StoreError),
     #[error("its data are none of this rack's, as its other members have it")]
     Foreign,
-    #[error(transparent)]
-    NotFilled(#[from] NotFilled),
-    #[error(transparent)]
-    Recovery(#[from] RecoveryError),
     #[error("{0}")]
     Other(String),
+}
+
+impl From<NotFilled> for Setback {
+    fn from(error: NotFilled) -> Self {
+        match error {
+            NotFilled::Log(error) => Self::Group(error.into()),
+            NotFilled::OtherHistory { .. } => Self::Foreign,
+            NotFilled::NoSource(_) => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<RecoveryError> for Setback {
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::Log(error) => Self::Group(error.into()),
+            RecoveryError::Empty | RecoveryError::Changed => Self::Other(error.to_string()),
+        }
+    }
 }
 
 impl Setback {
@@ -355,7 +370,7 @@ async fn retire(rack: &Rack) {
 }
 
 /// Stops the member, if one runs.
-async fn close(rack: &Rack) {
+pub(super) async fn close(rack: &Rack) {
     if let Ok(group) = rack.group() {
         rack.set_group(None);
         group.stop().await;

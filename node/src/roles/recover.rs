@@ -31,8 +31,8 @@ impl Rack {
     /// from here on, which the count of recoveries in the rack's lineage tells.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for another member or another log than the operator looked at, and
-    /// while the rack has a majority; unavailable when a step fails, and then it is worth trying
+    /// [`ApiError::Invalid`] for another member or another log than the operator looked at, while
+    /// the rack has a majority, and when another member that runs would lose less; unavailable when a step fails, and then it is worth trying
     /// again: what was decided is carried out by whatever opens the member next.
     pub async fn recover(
         self: Arc<Self>,
@@ -115,6 +115,15 @@ impl Rack {
             if status.state == MemberState::Leader && self.is_led_by(*peer).await {
                 return refuse(format!("{} leads it, and a majority agrees", peer.short()));
             }
+        }
+        let own = self.status()?;
+        let longer = others.iter().find(|(_, status)| {
+            status.state != MemberState::Failed
+                && (status.last_term, status.last_index) > (own.last_term, own.last_index)
+        });
+        if let Some((peer, status)) = longer {
+            let last = status.last_index;
+            return refuse(format!("{} has a longer log, up to {last}: take it", peer.short()));
         }
         if has_majority(group, &others) {
             return refuse("a majority of its voters runs: it will have a leader soon".into());

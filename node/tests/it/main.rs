@@ -5,8 +5,10 @@
 #![allow(unreachable_pub, reason = "a test binary has nobody to show anything to")]
 
 mod a_minority_leader_answers_nothing;
+mod a_new_worker_is_filled_while_writers_go_on;
 mod a_paused_leader_never_serves_the_past;
 mod a_rack_of_three_outlives_any_one;
+mod a_rack_without_majority_is_recovered;
 mod a_second_signal_ends_at_once;
 mod a_stranger_gets_nothing;
 mod a_worker_without_its_disk_is_another_member;
