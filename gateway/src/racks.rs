@@ -155,8 +155,22 @@ fn merge(rack: &RackRoute, statuses: &Statuses, wanted: usize) -> RackJson {
         head_hash: status.map(|status| status.head_hash.to_string()),
         wanted,
         writable: status.filter(|status| leads(status)).map(|status| status.writable),
-        members: statuses.iter().map(|(peer, own)| member(*peer, own.as_ref(), status)).collect(),
+        members: present(statuses, status)
+            .map(|(peer, own)| member(*peer, own.as_ref(), status))
+            .collect(),
     }
+}
+
+/// Those that answer, and those that belong to the rack by the word of who speaks for it: nodes
+/// that were heard of once may have left it.
+fn present<'a>(
+    statuses: &'a Statuses,
+    speaker: Option<&'a MemberStatus>,
+) -> impl Iterator<Item = &'a (PeerId, Option<MemberStatus>)> {
+    statuses.iter().filter(move |(peer, own)| {
+        let seats = speaker.is_none_or(|status| status.members.iter().any(|it| it.peer == *peer));
+        own.is_some() || seats
+    })
 }
 
 fn member(peer: PeerId, own: Option<&MemberStatus>, speaker: Option<&MemberStatus>) -> MemberJson {

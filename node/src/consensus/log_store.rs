@@ -102,6 +102,17 @@ impl LogStore {
         Ok(entries.first().map(|entry| entry.log_id))
     }
 
+    /// The id of the last entry, durable or not yet.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn last_id(&self) -> Result<Option<LogId<MemberId>>, LogError> {
+        match self.group.last_index() {
+            Some(last) => self.log_id_at(last).await,
+            None => Ok(None),
+        }
+    }
+
     /// The term of the last entry; 0 while there is none, or openraft has not opened the log.
     pub fn last_term(&self) -> u64 {
         self.last_term.load(Ordering::Relaxed)
@@ -186,10 +197,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError<MemberId>> {
-        let last = match self.group.last_index() {
-            Some(last) => self.log_id_at(last).await.map_err(|error| reading(&error))?,
-            None => None,
-        };
+        let last = self.last_id().await.map_err(|error| reading(&error))?;
         self.note(last);
         Ok(LogState { last_purged_log_id: self.purged, last_log_id: last.max(self.purged) })
     }
