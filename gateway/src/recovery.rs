@@ -23,7 +23,7 @@ use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
 use crate::leader::Failure;
-use crate::query;
+use crate::query::{self, Params};
 use crate::racks::{self, Statuses};
 use crate::recovery_plan::Plan;
 use crate::thing_json::Text;
@@ -31,12 +31,15 @@ use crate::thing_json::Text;
 /// How long the DHT may take to name who holds the rack, and a leader to prove that it is one.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// `GET /racks/{id}/recovery`: what each member says, which would be chosen, and what that loses.
+/// `GET /racks/{id}/recovery?member=2`: what each member says, which would be chosen unless one is
+/// named, and what that loses.
 pub(crate) async fn plan(app: Arc<App>, mut call: Call) -> Answer {
-    query::none(call.uri()).map_err(invalid)?;
+    let mut params = Params::of(call.uri()).map_err(invalid)?;
+    let wanted = params.number("member", 1..=u64::MAX);
+    params.finish("member").map_err(invalid)?;
     let id: RackId = call.path_text().await?.parse().map_err(invalid)?;
     let look = Look::at(&app, &id, &call.context).await?;
-    Ok(success(look.plan().json(&look.rack)))
+    Ok(success(look.plan().json(&look.rack, wanted)))
 }
 
 /// `POST /racks/{id}/recover` of `{"member":1,"last_index":412}`, as the recovery was shown.

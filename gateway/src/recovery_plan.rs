@@ -126,10 +126,18 @@ impl<'a> Plan<'a> {
         losses
     }
 
-    pub(crate) fn json(&self, route: &RackRoute) -> PlanJson {
+    /// As it is shown; `wanted` is the member that the operator would choose.
+    pub(crate) fn json(&self, route: &RackRoute, wanted: Option<MemberId>) -> PlanJson {
         let needless = self.needless();
-        let choice = self.choice().filter(|_| needless.is_none());
-        let nobody = || "no member that holds its log can be reached".to_owned();
+        let choice = match wanted {
+            Some(number) => self.member(number).filter(|known| known.status.is_some()),
+            None => self.choice(),
+        };
+        let choice = choice.filter(|_| needless.is_none());
+        let nobody = || match wanted {
+            Some(number) => format!("member {number} can't be reached, or there is none"),
+            None => "no member that holds its log can be reached".to_owned(),
+        };
         let chosen = choice.and_then(|known| Some((known.number?, known.status?.last_index)));
         PlanJson {
             id: route.id.to_string(),
@@ -270,7 +278,7 @@ mod tests {
     /// What is shown when members 1 to 3 say this.
     fn plan(said: [Option<MemberStatus>; 3]) -> Value {
         let statuses = (1..).map(peer).zip(said).collect();
-        serde_json::to_value(Plan::of(&route(), &statuses, None).json(&route())).unwrap()
+        serde_json::to_value(Plan::of(&route(), &statuses, None).json(&route(), None)).unwrap()
     }
 
     fn text(losses: &Value) -> String {
@@ -311,8 +319,22 @@ mod tests {
             (peer(3), None),
         ];
         let plan = Plan::of(&route(), &statuses, None);
+        let shown = serde_json::to_value(plan.json(&route(), Some(1))).unwrap();
+        assert!(shown["reason"].as_str().unwrap().contains("2 of its 3 voters answer"));
         let losses = plan.losses(plan.member(1).unwrap()).concat();
         assert!(losses.contains("member 2 is ahead of member 1"), "{losses}");
+    }
+
+    #[test]
+    fn an_operator_may_choose_another_that_answers() {
+        let statuses = vec![(peer(1), Some(status(1, 3, 5))), (peer(2), None), (peer(3), None)];
+        let plan = Plan::of(&route(), &statuses, None);
+        let shown = |member| serde_json::to_value(plan.json(&route(), Some(member))).unwrap();
+        assert_eq!(shown(1)["choice"], json!({"member": 1, "last_index": 5}));
+        for other in [2, 9] {
+            assert_eq!(shown(other)["possible"], false);
+            assert!(shown(other)["reason"].as_str().unwrap().contains("can't be reached"));
+        }
     }
 
     #[test]
@@ -350,6 +372,6 @@ mod tests {
         let statuses = vec![(peer(1), Some(status(1, 3, 5)))];
         let plan = Plan::of(&route(), &statuses, Some(peer(1)));
         assert!(plan.needless().unwrap().contains("it has a leader"));
-        assert!(plan.json(&route()).choice.is_none());
+        assert!(plan.json(&route(), None).choice.is_none());
     }
 }

@@ -97,6 +97,8 @@ async fn only_what_the_operator_saw_is_recovered() {
     assert_eq!(fields, ["colour", "last_index", "member"]);
     assert_eq!(world.get("/racks/r9/recovery").await.error(404), "ERR_RACK_NOT_FOUND");
     assert_eq!(world.get("/racks/r0/recovery?x=1").await.error(400), "ERR_VALIDATION");
+    assert_eq!(world.get("/racks/r0/recovery?member=0").await.error(400), "ERR_VALIDATION");
+    assert_eq!(world.get("/racks/r0/recovery?member=2").await.data()["possible"], false);
     assert_eq!(world.get("/racks/NO/recovery").await.error(400), "ERR_VALIDATION");
     assert_eq!(world.workers[0].count("recoverRack"), 0);
 }
