@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, ThingId};
+use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, RetryKey, ThingId};
 use bookmesh_rpc::mesh::Context;
 use tokio::sync::{Semaphore, watch};
 
@@ -45,7 +45,7 @@ impl App {
     /// The key of a new write. Sent again it is applied once, so a write keeps it over retries.
     pub(crate) fn request_key(&self) -> RequestKey {
         let sequence = self.writes.fetch_add(1, Ordering::Relaxed);
-        RequestKey { session: self.session, sequence, part: 0 }
+        RequestKey::Retry(RetryKey { session: self.session, sequence, part: 0 })
     }
 
     /// Calls a rack; see [`leader::ask`].

@@ -71,7 +71,7 @@ fn page_answer(page: &Page, query: &ListQuery, links: &str) -> Response<Body> {
     set(&mut response, X_TOTAL_COUNT, &page.total.to_string());
     set(&mut response, header::LINK, links);
     set(&mut response, X_MISSING_RACKS, &names(&page.missing));
-    if query.consistency == Consistency::Eventual {
+    if query.consistency != Consistency::Linearizable {
         let applied = page.applied.iter().map(|(rack, index)| format!("{}={index}", rack.id));
         set(&mut response, X_APPLIED_INDEX, &applied.collect::<Vec<_>>().join(", "));
     }
@@ -95,7 +95,7 @@ pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
         success(json(&read.thing, &rack.id))
     };
     set_etag(&mut response, &read.thing);
-    if consistency == Consistency::Eventual {
+    if consistency != Consistency::Linearizable {
         response.headers_mut().insert(X_APPLIED_INDEX, HeaderValue::from(read.applied_index));
     }
     Ok(response)
@@ -198,7 +198,7 @@ pub(crate) fn invalid(error: bookmesh_rpc::api::ApiError) -> HttpError {
 const fn whom(consistency: Consistency) -> Whom {
     match consistency {
         Consistency::Linearizable => Whom::Leader,
-        Consistency::Eventual => Whom::Anyone,
+        Consistency::Eventual { .. } => Whom::Anyone,
     }
 }
 

@@ -162,6 +162,8 @@ impl Directory {
             members: status.members.iter().map(|member| member.peer).collect(),
             things: status.things,
             writable: status.writable,
+            since_ms: 0,
+            retired: false,
         };
         self.knowledge.send_if_modified(|knowledge| {
             let known = knowledge.table.rack(&learned.id);
@@ -210,6 +212,8 @@ mod tests {
             members: vec![peer(1), peer(2)],
             things,
             writable: true,
+            since_ms: 0,
+            retired: false,
         }
     }
 

@@ -214,6 +214,8 @@ mod tests {
             members: vec![peer(1), peer(2), peer(3)],
             things: 0,
             writable: true,
+            since_ms: 0,
+            retired: false,
         };
         directory.replace(RouteTable { racks: vec![route] });
         let route = directory.table().rack(&rack()).unwrap().clone();

@@ -78,7 +78,7 @@ impl Params {
     pub(crate) fn consistency(&mut self) -> Consistency {
         match self.one("consistency").as_deref() {
             None | Some("linearizable") => Consistency::Linearizable,
-            Some("eventual") => Consistency::Eventual,
+            Some("eventual") => Consistency::Eventual { max_lag_ms: None },
             Some(_) => {
                 self.fault("consistency", "must be linearizable or eventual");
                 Consistency::Linearizable
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(query.filter.author.as_deref(), Some("Ann B"));
         assert_eq!(query.filter.words, ["war", "peace"]);
         assert_eq!((query.limit, query.offset, query.partial), (5, 7, true));
-        assert_eq!(query.consistency, Consistency::Eventual);
+        assert_eq!(query.consistency, Consistency::Eventual { max_lag_ms: None });
     }
 
     #[test]
