@@ -97,6 +97,7 @@ impl HttpError {
             ApiError::RackNotFound { .. } | ApiError::RackRetired { .. } => {
                 (StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND")
             }
+            ApiError::RackNotEmpty { .. } => (StatusCode::CONFLICT, "ERR_RACK_NOT_EMPTY"),
             ApiError::CheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_CHECKED_OUT"),
             ApiError::NotCheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_NOT_CHECKED_OUT"),
             ApiError::Conflict { .. } => (StatusCode::CONFLICT, "ERR_CONFLICT"),
@@ -208,6 +209,8 @@ mod tests {
             (ApiError::IdInvalid { id: text() }, 400, "ERR_ID_INVALID"),
             (ApiError::ThingNotFound { id }, 404, "ERR_BOOK_NOT_FOUND"),
             (ApiError::RackNotFound { rack: rack.clone() }, 404, "ERR_RACK_NOT_FOUND"),
+            (ApiError::RackRetired { rack: rack.clone() }, 404, "ERR_RACK_NOT_FOUND"),
+            (ApiError::RackNotEmpty { rack: rack.clone(), things: 3 }, 409, "ERR_RACK_NOT_EMPTY"),
             (ApiError::CheckedOut { id }, 409, "ERR_BOOK_CHECKED_OUT"),
             (ApiError::NotCheckedOut { id }, 409, "ERR_BOOK_NOT_CHECKED_OUT"),
             (ApiError::Conflict { id }, 409, "ERR_CONFLICT"),

@@ -135,8 +135,22 @@ fn merge(rack: &RackRoute, statuses: &Statuses) -> RackJson {
         things: status.map_or(rack.things, |status| status.things),
         last_index: status.map_or(0, |status| status.last_index),
         head_hash: status.map(|status| status.head_hash.to_string()),
-        members: statuses.iter().map(|(peer, own)| member(*peer, own.as_ref(), status)).collect(),
+        members: present(statuses, status)
+            .map(|(peer, own)| member(*peer, own.as_ref(), status))
+            .collect(),
     }
+}
+
+/// Those that answer, and those that belong to the rack by the word of who speaks for it: nodes
+/// that were heard of once may have left it.
+fn present<'a>(
+    statuses: &'a Statuses,
+    speaker: Option<&'a MemberStatus>,
+) -> impl Iterator<Item = &'a (PeerId, Option<MemberStatus>)> {
+    statuses.iter().filter(move |(peer, own)| {
+        let seats = speaker.is_none_or(|status| status.members.iter().any(|it| it.peer == *peer));
+        own.is_some() || seats
+    })
 }
 
 fn member(peer: PeerId, own: Option<&MemberStatus>, speaker: Option<&MemberStatus>) -> MemberJson {
@@ -174,6 +188,7 @@ mod tests {
             leader: Some(peer(9)),
             members: vec![seat(1, MemberRole::Voter), seat(2, MemberRole::Learner)],
             last_index: applied_index + 1,
+            last_term: term,
             committed_index: applied_index,
             applied_index,
             head_hash: Hash([7; 32]),

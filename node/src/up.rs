@@ -14,7 +14,7 @@ use futures::future::{join_all, try_join_all};
 
 use crate::cli::DEFAULT_URL;
 use crate::roles::base::{BaseConfig, StartError};
-use crate::roles::nodes::{GatewayNode, OrkNode, WorkerNode};
+use crate::roles::nodes::{GatewayNode, OrkNode, REPLACE_AFTER, WorkerConfig, WorkerNode};
 
 /// The rack that `up` starts.
 pub const RACK: &str = "book-rack-001";
@@ -85,13 +85,17 @@ impl Up {
         let base = BaseConfig { bootstrap: ork.mesh.addresses(), ..base };
 
         let rack: RackId = RACK.parse().map_err(|_| StartError::Late("no rack name".into()))?;
-        let voters = voters(config.workers);
+        let worker = WorkerConfig {
+            kind: Kind::Book,
+            racks: vec![rack.clone()],
+            replicas: voters(config.workers),
+            replace_after: REPLACE_AFTER,
+        };
         let starting = (0..config.workers).map(|number| {
-            let (base, rack) = (&base, &rack);
+            let (base, worker) = (&base, &worker);
             async move {
                 let slot = Slot::take_named(&base.data_dir, &format!("worker-{number}"))?;
-                let racks = std::slice::from_ref(rack);
-                WorkerNode::start(base, slot, Kind::Book, racks, voters).await
+                WorkerNode::start(base, slot, worker).await
             }
         });
         let workers = try_join_all(starting).await?;

@@ -99,6 +99,8 @@ pub struct Settings {
     pub mdns: bool,
     /// Voters that a rack aims for: 1, 3, 5 or 7.
     pub replicas: usize,
+    /// How long a voter may be silent before another worker takes its place.
+    pub replace_after: Duration,
     /// Where slots live.
     pub data_dir: PathBuf,
     /// What admits a node to the mesh.
@@ -147,6 +149,7 @@ impl Settings {
             racks: Vec::new(),
             mdns: false,
             replicas: 0,
+            replace_after: Duration::ZERO,
             data_dir: PathBuf::new(),
             mesh_key: None,
             store_key: None,

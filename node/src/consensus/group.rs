@@ -19,7 +19,7 @@ use super::checkpoint::{self, Saver};
 use super::elector::{self, HEARTBEAT, LEASE, LastHeard};
 use super::log_store::{LogError, LogStore};
 use super::machine::{Machine, SharedView, Shown};
-use super::membership::{self, Metrics, leader_of};
+use super::membership::{self, Aims, Leaving, Metrics, leader_of};
 use super::network::{Inbound, Network};
 use super::proposer::{Proposer, not_leader, stopped};
 use super::reader::Reader;
@@ -45,8 +45,8 @@ pub struct GroupConfig {
     pub store: bookmesh_storage::Group,
     /// This member's number.
     pub member: MemberId,
-    /// How many voters the group aims for.
-    pub voters: usize,
+    /// What the group aims for.
+    pub aims: Arc<Aims>,
 }
 
 /// Why a member can't start or go on.
@@ -62,8 +62,11 @@ pub enum GroupError {
 
 /// One member of one group.
 pub struct Group<V> {
+    mesh: Mesh,
     name: GroupId,
     member: MemberId,
+    heard: Arc<LastHeard>,
+    leaving: Arc<Leaving>,
     raft: Raft,
     log: LogStore,
     shared: Arc<SharedView<V>>,
@@ -81,14 +84,14 @@ impl<V: View> Group<V> {
     /// # Errors
     /// [`GroupError`].
     pub async fn open(config: GroupConfig) -> Result<Arc<Self>, GroupError> {
-        let GroupConfig { mesh, name, store, member, voters } = config;
+        let GroupConfig { mesh, name, store, member, aims } = config;
         let log = LogStore::open(store.clone())?;
         let (shown, saver) = checkpoint::load::<V>(&store, &log).await?;
         let shared = SharedView::new(shown);
-        let network = Network::new(mesh, name.clone(), log.clone());
+        let network = Network::new(mesh.clone(), name.clone(), log.clone());
         let answered = network.answered();
         let machine = Machine::new(shared.clone());
-        let raft = Raft::new(member, raft_config(&name)?, network, log.clone(), machine);
+        let raft = Raft::new(member, raft_config(&name)?, network.clone(), log.clone(), machine);
         let raft = raft.await.map_err(|error| GroupError::Raft(error.to_string()))?;
 
         let heard = Arc::new(LastHeard::default());
@@ -100,14 +103,19 @@ impl<V: View> Group<V> {
         };
         run("proposer", propose.boxed());
         run("reader", confirm.boxed());
-        run("elector", elector::run(raft.clone(), heard.clone()).boxed());
-        run("membership", membership::run(raft.clone(), voters, answered).boxed());
+        run("elector", elector::run(raft.clone(), heard.clone(), network).boxed());
+        let leaving = Arc::new(Leaving::default());
+        let keeping = membership::run(raft.clone(), aims, answered, leaving.clone());
+        run("membership", keeping.boxed());
         run("checkpoints", saver.clone().run(shared.clone()).boxed());
-        let inbound = Inbound::new(raft.clone(), log.clone(), heard);
+        let inbound = Inbound::new(raft.clone(), log.clone(), heard.clone());
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {
+            mesh,
             name,
             member,
+            heard,
+            leaving,
             raft,
             log,
             shared,
@@ -167,6 +175,31 @@ impl<V: View> Group<V> {
     /// This member's number.
     pub const fn member(&self) -> MemberId {
         self.member
+    }
+
+    /// Which group.
+    pub const fn name(&self) -> &GroupId {
+        &self.name
+    }
+
+    pub(super) const fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    pub(super) const fn leaving(&self) -> &Arc<Leaving> {
+        &self.leaving
+    }
+
+    /// Whether this member leads, or has heard from a leader within the last `time`.
+    pub fn is_led(&self, time: Duration) -> bool {
+        let metrics = self.metrics();
+        let metrics = metrics.borrow();
+        metrics.current_leader == Some(metrics.id) || self.heard.within(time)
+    }
+
+    /// The term of the last entry in its log, applied or not; 0 while there is none.
+    pub fn last_term(&self) -> u64 {
+        self.log.last_term()
     }
 
     /// What openraft says of this member and its group.

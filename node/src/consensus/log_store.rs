@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bookmesh_rpc::api::{Hash, MemberId};
 use bookmesh_rpc::codec;
@@ -43,6 +45,8 @@ pub enum LogError {
 pub struct LogStore {
     group: Group,
     purged: Option<LogId<MemberId>>,
+    /// Of the last entry; openraft says its index only.
+    last_term: Arc<AtomicU64>,
 }
 
 impl LogStore {
@@ -51,7 +55,7 @@ impl LogStore {
     /// # Errors
     /// When what stands beside the log can't be read.
     pub fn open(group: Group) -> Result<Self, LogError> {
-        let mut store = Self { group, purged: None };
+        let mut store = Self { group, purged: None, last_term: Arc::default() };
         store.purged = store.get(MetaKey::Purged)?;
         Ok(store)
     }
@@ -96,6 +100,27 @@ impl LogStore {
     pub async fn log_id_at(&self, index: u64) -> Result<Option<LogId<MemberId>>, LogError> {
         let entries = self.entries(index..index + 1, READ_BYTES).await?;
         Ok(entries.first().map(|entry| entry.log_id))
+    }
+
+    /// The id of the last entry, durable or not yet.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn last_id(&self) -> Result<Option<LogId<MemberId>>, LogError> {
+        match self.group.last_index() {
+            Some(last) => self.log_id_at(last).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The term of the last entry; 0 while there is none, or openraft has not opened the log.
+    pub fn last_term(&self) -> u64 {
+        self.last_term.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, last: Option<LogId<MemberId>>) {
+        let term = last.map_or(0, |id| id.leader_id.term);
+        self.last_term.store(term, Ordering::Relaxed);
     }
 
     fn get<T: DeserializeOwned>(&self, key: MetaKey) -> Result<Option<T>, LogError> {
@@ -172,10 +197,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError<MemberId>> {
-        let last = match self.group.last_index() {
-            Some(last) => self.log_id_at(last).await.map_err(|error| reading(&error))?,
-            None => None,
-        };
+        let last = self.last_id().await.map_err(|error| reading(&error))?;
+        self.note(last);
         Ok(LogState { last_purged_log_id: self.purged, last_log_id: last.max(self.purged) })
     }
 
@@ -218,14 +241,22 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let records: Result<Vec<_>, _> =
-            entries.into_iter().map(|entry| to_record(&entry)).collect();
+        let mut last = None;
+        let records = entries.into_iter().map(|entry| {
+            last = Some(entry.log_id);
+            to_record(&entry)
+        });
+        let records: Result<Vec<_>, _> = records.collect();
         let records = records.map_err(|error| writing(&error.into()))?;
         let done = move |result: Result<(), StoreError>| {
             flushed.log_io_completed(result.map_err(std::io::Error::other));
         };
         let queued = self.group.append(records, Box::new(done));
-        queued.map_err(|error| writing(&error.into()))
+        queued.map_err(|error| writing(&error.into()))?;
+        if last.is_some() {
+            self.note(last);
+        }
+        Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId<MemberId>) -> Result<(), StorageError<MemberId>> {
@@ -234,7 +265,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             self.group.truncate(log_id.index, Box::new(move |result| drop(done.send(result))));
         queued.map_err(|error| writing(&error.into()))?;
         let result = flushed.await.map_err(|_| writing(&LogError::Closed))?;
-        result.map_err(|error| writing(&error.into()))
+        result.map_err(|error| writing(&error.into()))?;
+        self.get_log_state().await.map(drop)
     }
 
     /// Moves a marker. The entries stay: they are what history, verification and new replicas

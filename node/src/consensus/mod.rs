@@ -10,7 +10,9 @@
 //! | [`proposer`] | commands that wait become one entry |
 //! | [`reader`] | reads that wait share one confirmation |
 //! | [`elector`] | when to stand for election |
-//! | [`membership`] | who belongs; learners become voters |
+//! | [`membership`] | who belongs, and what the leader does about it |
+//! | [`seats`] | what it should do: the plan alone |
+//! | [`leave`] | taking a member out before it stops |
 //! | [`log_store`] | openraft's log over `storage` |
 //! | [`machine`] | openraft's state machine over a view |
 //! | [`checkpoint`] | views on disk, so that a start need not apply the whole log |
@@ -20,12 +22,14 @@
 pub mod checkpoint;
 pub mod elector;
 pub mod group;
+pub mod leave;
 pub mod log_store;
 pub mod machine;
 pub mod membership;
 pub mod network;
 pub mod proposer;
 pub mod reader;
+pub mod seats;
 pub mod types;
 
 pub use group::{Group, GroupConfig, GroupError};

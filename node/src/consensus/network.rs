@@ -17,10 +17,11 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
-use openraft::{AnyError, RaftNetwork, RaftNetworkFactory, Vote};
+use openraft::{AnyError, LogId, RaftNetwork, RaftNetworkFactory, ServerState, Vote};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::elector::{LEASE, LastHeard};
 use super::log_store::LogStore;
 use super::types::{Raft, Seat, TypeConfig};
 
@@ -37,6 +38,14 @@ pub enum Message {
     },
     /// A candidate's request.
     Vote(VoteRequest<MemberId>),
+    /// Would the receiver vote for this member? Asked before it becomes a candidate; nothing is
+    /// promised by the answer.
+    Canvass {
+        /// Who would stand.
+        candidate: MemberId,
+        /// The last entry in its log.
+        last: Option<LogId<MemberId>>,
+    },
 }
 
 type Failure<E> = RPCError<MemberId, Seat, E>;
@@ -61,10 +70,10 @@ impl Answered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(member, Instant::now());
     }
 
-    /// Whether a member did within the last `time`.
-    pub fn within(&self, member: MemberId, time: Duration) -> bool {
+    /// How long ago a member did.
+    pub fn elapsed(&self, member: MemberId) -> Option<Duration> {
         let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.get(&member).is_some_and(|at| at.elapsed() < time)
+        answered.get(&member).map(Instant::elapsed)
     }
 }
 
@@ -78,6 +87,25 @@ impl Network {
     /// Who answered when.
     pub fn answered(&self) -> Arc<Answered> {
         self.answered.clone()
+    }
+}
+
+impl Network {
+    /// Whether a member would vote for `candidate`, which is this one; silence is a no.
+    pub async fn would_vote(
+        &self,
+        candidate: MemberId,
+        voter: MemberId,
+        seat: &Seat,
+        within: Duration,
+    ) -> bool {
+        let Ok(last) = self.log.last_id().await else { return false };
+        let Ok(body) = codec::encode(&Message::Canvass { candidate, last }) else { return false };
+        let message = Consensus { group: self.group.clone(), to: voter, body: body.into() };
+        let context =
+            Context { request_id: self.request_id.clone(), deadline: Instant::now() + within };
+        let reply = self.mesh.call(seat.peer, &context, message).await;
+        reply.is_ok_and(|reply| codec::decode(&reply).unwrap_or(false))
     }
 }
 
@@ -192,12 +220,12 @@ const MAX_TERM_AHEAD: u64 = 1_000_000;
 pub struct Inbound {
     raft: Raft,
     log: LogStore,
-    heard: Arc<super::elector::LastHeard>,
+    heard: Arc<LastHeard>,
 }
 
 impl Inbound {
     /// Answers for `raft`.
-    pub fn new(raft: Raft, log: LogStore, heard: Arc<super::elector::LastHeard>) -> Self {
+    pub fn new(raft: Raft, log: LogStore, heard: Arc<LastHeard>) -> Self {
         Self { raft, log, heard }
     }
 
@@ -219,6 +247,10 @@ impl Inbound {
                 }
                 codec::encode(&reply)
             }
+            Message::Canvass { candidate, last } => {
+                self.check_speaks_for(from, candidate)?;
+                codec::encode(&self.would_vote(last).await?)
+            }
             Message::Vote(request) => {
                 self.check_sender(from, &request.vote)?;
                 let reply = self.raft.vote(request).await;
@@ -234,18 +266,34 @@ impl Inbound {
     /// A member speaks for itself alone. One that this member does not know of yet can't be
     /// checked: a replica that is behind has to take entries from whoever leads now.
     fn check_sender(&self, from: PeerId, vote: &Vote<MemberId>) -> Result<(), ApiError> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow();
-        let sender = vote.leader_id().voted_for();
-        let members = metrics.membership_config.membership();
-        let seat = sender.and_then(|sender| members.get_node(&sender));
-        if seat.is_some_and(|seat| seat.peer != from) {
-            return Err(ApiError::invalid("vote", "is another member's than the sender's"));
+        if let Some(sender) = vote.leader_id().voted_for() {
+            self.check_speaks_for(from, sender)?;
         }
-        if vote.leader_id().term > metrics.current_term.saturating_add(MAX_TERM_AHEAD) {
+        let term = self.raft.metrics().borrow().current_term;
+        if vote.leader_id().term > term.saturating_add(MAX_TERM_AHEAD) {
             return Err(ApiError::invalid("vote", "has a term that no election led to"));
         }
         Ok(())
+    }
+
+    fn check_speaks_for(&self, from: PeerId, member: MemberId) -> Result<(), ApiError> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let seat = metrics.membership_config.membership().get_node(&member);
+        if seat.is_some_and(|seat| seat.peer != from) {
+            return Err(ApiError::invalid("vote", "is another member's than the sender's"));
+        }
+        Ok(())
+    }
+
+    /// No leader is known to live, and the candidate's log is not behind this one's.
+    async fn would_vote(&self, last: Option<LogId<MemberId>>) -> Result<bool, ApiError> {
+        let leads = self.raft.metrics().borrow().state == ServerState::Leader;
+        if leads || self.heard.within(LEASE) {
+            return Ok(false);
+        }
+        let ours = self.log.last_id().await.map_err(ApiError::internal)?;
+        Ok(last >= ours)
     }
 
     /// Same place, same term, other chain: one of the two logs was changed outside of consensus.

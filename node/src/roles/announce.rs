@@ -32,7 +32,10 @@ pub async fn worker(mesh: Mesh, orks: Arc<Orks>, worker: Arc<Worker>) {
         };
         let context = Context::within(EVERY * 2);
         match orks.call(&context, announce).await {
-            Ok(_) => said = standing,
+            Ok(announced) => {
+                worker.heard(&announced);
+                said = standing;
+            }
             Err(error) => tracing::debug!(%error, "no orchestrator heard this node"),
         }
         changed(&worker, &said).await;

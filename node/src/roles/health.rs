@@ -54,6 +54,7 @@ impl HealthSource for WorkerHealth {
 fn unready(rack: &Rack) -> Option<String> {
     match (rack.stage(), rack.status()) {
         (Stage::Waiting(why) | Stage::Failed(why), _) => Some(why),
+        (Stage::Retired, _) => Some("the rack is retired".to_owned()),
         (Stage::Seated, Err(error)) => Some(error.to_string()),
         (Stage::Seated, Ok(status)) => behind(&status),
     }

@@ -5,7 +5,8 @@
 //! | [`ork`] | an orchestrator: keeps the registry, hands out routes |
 //! | [`worker`] | holds racks: which method goes to which of them |
 //! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
-//! | [`rack_life`] | how a worker founds or joins a rack |
+//! | [`rack_life`] | a rack's life on a worker: founded or joined, kept going, left |
+//! | `founding`, `joining`, `identity` | its steps, and what of them is on disk |
 //! | [`things`] | reads and writes of a rack's things |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
@@ -18,7 +19,10 @@
 pub mod announce;
 pub mod base;
 pub mod client_only;
+mod founding;
 pub mod health;
+mod identity;
+mod joining;
 pub mod nodes;
 pub mod ork;
 pub mod orks;

@@ -15,15 +15,21 @@ use super::client_only::ClientOnly;
 use super::ork::Ork;
 use super::orks::Orks;
 use super::rack::{Place, Rack};
-use super::standing;
+use super::standing::Standing;
 use super::worker::Worker;
+use crate::consensus::membership::Aims;
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig};
 
+/// Unless something else is set: how long a voter may be silent before another takes its place.
+pub const REPLACE_AFTER: Duration = Duration::from_secs(60);
 /// The registry's first member; further orchestrators get their numbers from its log.
 const FIRST_MEMBER: u64 = 1;
 /// How long a registry of one may take to lead itself.
 const LEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a clean stop may take to leave the racks: a container gets 30 s to stop.
+const LEAVE_WITHIN: Duration = Duration::from_secs(20);
 
 /// An orchestrator that runs.
 pub struct OrkNode {
@@ -55,7 +61,7 @@ impl OrkNode {
             name: GroupId::Registry,
             store: log.clone(),
             member: FIRST_MEMBER,
-            voters: 1,
+            aims: Arc::new(Aims::new(1, REPLACE_AFTER)),
         };
         let group = Group::open(config).await?;
         let incarnation = incarnation(log).await?;
@@ -97,6 +103,19 @@ async fn incarnation(log: bookmesh_storage::Group) -> Result<Incarnation, StartE
     .await
 }
 
+/// What a worker is told.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// What its racks hold.
+    pub kind: Kind,
+    /// Their names.
+    pub racks: Vec<RackId>,
+    /// Voters that each aims for.
+    pub replicas: usize,
+    /// How long a voter may be silent before another takes its place.
+    pub replace_after: Duration,
+}
+
 /// A worker that runs.
 pub struct WorkerNode {
     /// Its handle on the mesh.
@@ -107,7 +126,7 @@ pub struct WorkerNode {
     lives: JoinSet<()>,
     announcing: JoinHandle<()>,
     /// Holds the slot.
-    standing: JoinHandle<()>,
+    standing: Standing,
 }
 
 impl WorkerNode {
@@ -118,27 +137,26 @@ impl WorkerNode {
     pub async fn start(
         base: &BaseConfig,
         slot: Slot,
-        kind: Kind,
-        racks: &[RackId],
-        replicas: usize,
+        config: &WorkerConfig,
     ) -> Result<Self, StartError> {
         let (key, dir) = (slot.node_key()?, slot.store_dir());
         let store = base.open_store(dir).await?;
         let mesh = base.join(key).await?;
         let orks = Arc::new(Orks::new(mesh.clone()));
+        let aims = Arc::new(Aims::new(config.replicas, config.replace_after));
         let place = |id: &RackId| Place {
             id: id.clone(),
-            kind,
-            replicas,
+            kind: config.kind,
+            aims: aims.clone(),
             mesh: mesh.clone(),
             orks: orks.clone(),
             store: store.clone(),
         };
-        let worker = Worker::new(racks.iter().map(place).collect());
+        let worker = Worker::new(config.racks.iter().map(place).collect(), aims.clone());
         mesh.serve(worker.clone());
         let lives = worker.live();
         let announcing = tokio::spawn(announce::worker(mesh.clone(), orks, worker.clone()));
-        let standing = tokio::spawn(standing::keep(slot, mesh.peer_id(), worker.clone()));
+        let standing = Standing::keep(slot, worker.clone());
         Ok(Self { mesh, worker, store, lives, announcing, standing })
     }
 
@@ -159,15 +177,17 @@ impl WorkerNode {
         self.worker.racks().cloned().collect()
     }
 
-    /// Stops consensus of every rack, flushes, closes the swarm, and lets the slot go.
+    /// Leaves the racks, stops consensus of every one, flushes, closes the swarm, and lets the
+    /// slot go.
     pub async fn stop(mut self) {
-        self.announcing.abort();
         self.lives.shutdown().await;
+        self.worker.leave(LEAVE_WITHIN).await;
+        self.announcing.abort();
+        let slot = self.standing.finish().await;
         self.worker.stop().await;
         close(self.mesh, self.store).await;
-        self.standing.abort();
         // Only now may another process take the slot.
-        drop(self.standing.await);
+        drop(slot);
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::base::{BaseConfig, StartError, bind};
 use super::health::{OrkHealth, WorkerHealth};
-use super::nodes::{GatewayNode, OrkNode, WorkerNode};
+use super::nodes::{GatewayNode, OrkNode, REPLACE_AFTER, WorkerConfig, WorkerNode};
 use crate::config::{Environment, Settings};
 use crate::signals::stop_requested;
 use crate::up::{Up, UpConfig, banner, voters};
@@ -47,9 +47,13 @@ pub async fn worker(settings: &Settings, kind: Kind) -> Result<(), StartError> {
     let base = base(settings)?;
     let listener = bind(http(settings)).await?;
     let slot = Slot::take(&settings.data_dir)?;
-    let (racks, replicas) = (&settings.racks, settings.replicas);
-    let start = Box::pin(WorkerNode::start(&base, slot, kind, racks, replicas));
-    let node = starting(start).await?;
+    let config = WorkerConfig {
+        kind,
+        racks: settings.racks.clone(),
+        replicas: settings.replicas,
+        replace_after: REPLACE_AFTER,
+    };
+    let node = starting(Box::pin(WorkerNode::start(&base, slot, &config))).await?;
     let health = WorkerHealth::new(node.mesh.clone(), node.worker.clone());
     serve_ops("worker", settings, listener, &node.mesh, Arc::new(health)).await?;
     node.stop().await;

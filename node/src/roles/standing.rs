@@ -4,41 +4,81 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bookmesh_rpc::PeerId;
-use bookmesh_rpc::api::{MemberRole, MemberStatus};
-use bookmesh_storage::{Slot, Standing};
+use bookmesh_rpc::api::MemberRole;
+use bookmesh_storage::Slot;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
+use super::rack::Rack;
 use super::worker::Worker;
 
 /// How often it is looked at; a note that is late costs a start one more look at the slots.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Keeps the note true until the task is ended. It owns the slot, and so its lock.
-pub async fn keep(mut slot: Slot, me: PeerId, worker: Arc<Worker>) {
+/// Keeps the note true. It owns the slot, and so its lock.
+pub struct Standing {
+    task: JoinHandle<Option<Slot>>,
+    finish: oneshot::Sender<()>,
+}
+
+impl Standing {
+    /// Begins to keep the note.
+    pub fn keep(slot: Slot, worker: Arc<Worker>) -> Self {
+        let (finish, finished) = oneshot::channel();
+        Self { task: tokio::spawn(keep(slot, worker, finished)), finish }
+    }
+
+    /// Writes it a last time, and gives the slot back.
+    pub async fn finish(self) -> Option<Slot> {
+        // A task that has ended already has nothing to be told.
+        let _ = self.finish.send(());
+        self.task.await.ok().flatten()
+    }
+}
+
+async fn keep(
+    mut slot: Slot,
+    worker: Arc<Worker>,
+    mut finished: oneshot::Receiver<()>,
+) -> Option<Slot> {
     loop {
-        tokio::time::sleep(EVERY).await;
-        let statuses = worker.racks().filter_map(|rack| rack.status().ok());
-        let Some(standing) = statuses.filter_map(|status| of(me, &status)).min() else { continue };
-        if standing == slot.standing() {
-            continue;
-        }
-        let noted = tokio::task::spawn_blocking(move || {
-            let result = slot.set_standing(standing);
-            (slot, result)
-        });
-        let Ok((back, result)) = noted.await else { return };
-        slot = back;
-        if let Err(error) = result {
-            tracing::warn!(%error, "the slot does not say how much it matters");
+        let last = tokio::time::timeout(EVERY, &mut finished).await.is_ok();
+        slot = note(slot, &worker).await?;
+        if last {
+            return Some(slot);
         }
     }
 }
 
-/// What this node is in a rack. One that does not stand in the membership yet is about to.
-fn of(me: PeerId, status: &MemberStatus) -> Option<Standing> {
-    let mine = status.members.iter().find(|member| member.peer == me)?;
-    Some(match mine.role {
-        MemberRole::Voter => Standing::Voter,
-        MemberRole::Learner => Standing::Learner,
+/// Writes what the worker's racks say now, if that is something else than before.
+async fn note(mut slot: Slot, worker: &Worker) -> Option<Slot> {
+    let standing = worker.racks().filter_map(|rack| of(rack)).min();
+    let Some(standing) = standing.filter(|standing| *standing != slot.standing()) else {
+        return Some(slot);
+    };
+    let noted = tokio::task::spawn_blocking(move || {
+        let result = slot.set_standing(standing);
+        (slot, result)
+    });
+    let (slot, result) = noted.await.ok()?;
+    if let Err(error) = result {
+        tracing::warn!(%error, "the slot does not say how much it matters");
+    }
+    Some(slot)
+}
+
+/// What this node is in a rack. One that has seen nothing of the rack yet says nothing.
+fn of(rack: &Rack) -> Option<bookmesh_storage::Standing> {
+    use bookmesh_storage::Standing::{Learner, Left, Voter};
+    let status = rack.status().ok()?;
+    status.charter?;
+    if rack.is_unseated() {
+        return Some(Left);
+    }
+    let mine = status.members.iter().find(|member| member.member == status.member);
+    Some(match mine.map(|member| member.role) {
+        Some(MemberRole::Voter) => Voter,
+        Some(MemberRole::Learner) => Learner,
+        None => Left,
     })
 }

@@ -2,26 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bookmesh_rpc::PeerId;
-use bookmesh_rpc::api::{ApiError, GroupId, RackId, Reply, Request, StreamRequest};
+use bookmesh_rpc::api::{Announced, ApiError, GroupId, RackId, Reply, Request, StreamRequest};
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::rack::{Place, Rack};
+use super::rack::{Place, Rack, Verdict};
 use super::rack_life;
+use crate::consensus::membership::Aims;
 
 /// The racks of one worker. They are fixed when it starts.
 pub struct Worker {
     racks: BTreeMap<RackId, Arc<Rack>>,
+    aims: Arc<Aims>,
 }
 
 impl Worker {
     /// A worker that holds these places; their racks come to life once [`Worker::live`] runs.
-    pub fn new(places: Vec<Place>) -> Arc<Self> {
+    pub fn new(places: Vec<Place>, aims: Arc<Aims>) -> Arc<Self> {
         let racks = places.into_iter().map(|place| (place.id.clone(), Rack::new(place)));
-        Arc::new(Self { racks: racks.collect() })
+        Arc::new(Self { racks: racks.collect(), aims })
     }
 
     /// Its racks, by name.
@@ -32,6 +35,27 @@ impl Worker {
     /// Founds or joins every rack; the tasks end when each is seated.
     pub fn live(&self) -> JoinSet<()> {
         self.racks.values().cloned().map(rack_life::run).collect()
+    }
+
+    /// What an orchestrator answered to an announcement: whose history counts, and what the mesh
+    /// aims for.
+    pub fn heard(&self, announced: &Announced) {
+        for rack in self.racks.values() {
+            let id = &rack.place.id;
+            if announced.retired.contains(id) {
+                rack.judge(Verdict::Retired);
+            } else if announced.superseded.contains(id) {
+                rack.judge(Verdict::Superseded);
+            }
+        }
+        self.aims.follow(&announced.settings);
+    }
+
+    /// Takes the members of all racks out of their groups, at once, since this worker is about to
+    /// stop. Gives up `within` a time.
+    pub async fn leave(&self, within: Duration) {
+        let leaving = self.racks.values().map(|rack| rack_life::leave(rack, within));
+        futures::future::join_all(leaving).await;
     }
 
     /// Stops the members of all racks, at once.
@@ -62,7 +86,7 @@ impl Worker {
         context: Context,
         request: Request,
     ) -> Result<Reply, ApiError> {
-        let id = context.request_id;
+        let id = context.request_id.clone();
         Ok(match request {
             Request::Ping(ping) => Reply::Ping(ping.payload),
             Request::Consensus(message) => {
@@ -76,6 +100,14 @@ impl Worker {
             Request::SeatMember(seat) => {
                 self.rack_of(&seat.group)?.seat(from, seat).await?;
                 Reply::SeatMember(())
+            }
+            Request::UnseatMember(unseat) => {
+                let rack = self.rack_of(&unseat.group)?;
+                Reply::UnseatMember(rack.unseat(from, context.deadline, unseat).await?)
+            }
+            Request::CloseRack(close) => {
+                self.rack(&close.rack)?.close(id, close.force).await?;
+                Reply::CloseRack(())
             }
             Request::RegisterThing(register) => {
                 Reply::RegisterThing(self.rack(&register.rack)?.register(id, register).await?)
@@ -103,8 +135,6 @@ impl Worker {
             | Request::ListRacks(_)
             | Request::GetRack(_)
             | Request::ListNodes(_)
-            | Request::UnseatMember(_)
-            | Request::CloseRack(_)
             | Request::RecoverRack(_)
             | Request::RetireRack(_)
             | Request::GetSettings(_)

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(unreachable_pub, reason = "a test binary has nobody to show anything to")]
 
+mod a_minority_leader_answers_nothing;
+mod a_paused_leader_never_serves_the_past;
 mod a_rack_of_three_outlives_any_one;
 mod a_second_signal_ends_at_once;
 mod a_stranger_gets_nothing;
@@ -14,6 +16,9 @@ mod kill_nine_during_an_import;
 mod mdns_finds_a_mesh_on_the_lan;
 mod one_bootstrap_address_is_enough;
 mod openraft_accepts_our_storage;
+#[path = "../support/mod.rs"]
 mod support;
+mod the_leader_is_killed_five_times;
 mod tidy;
+mod two_workers_found_one_rack;
 mod up_keeps_what_it_has;

@@ -45,6 +45,14 @@ pub enum ApiError {
         /// Which.
         rack: RackId,
     },
+    /// It holds things, and was to be retired only if it held none.
+    #[error("rack {rack} holds {things} things: move or remove them first, or use force")]
+    RackNotEmpty {
+        /// Which.
+        rack: RackId,
+        /// How many.
+        things: u64,
+    },
     /// Somebody else has the book.
     #[error("book {id} is checked out")]
     CheckedOut {

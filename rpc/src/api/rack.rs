@@ -311,6 +311,9 @@ pub struct MemberStatus {
     pub members: Vec<Member>,
     /// The last entry in its log.
     pub last_index: u64,
+    /// The term of that entry; 0 while there is none. Of two logs the one whose last entry has the
+    /// higher term knows more, whatever their lengths.
+    pub last_term: u64,
     /// The last entry it knows to be on a majority; for one that is being filled, the last one
     /// that its source had.
     pub committed_index: u64,

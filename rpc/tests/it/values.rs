@@ -219,6 +219,7 @@ impl<'a> Source<'a> {
             leader: self.maybe(Self::peer),
             members: self.list(Self::member),
             last_index: self.number(),
+            last_term: self.number(),
             committed_index: self.number(),
             applied_index: self.number(),
             head_hash: self.hash(),
@@ -425,7 +426,7 @@ impl<'a> Source<'a> {
     }
 
     fn error(&mut self) -> ApiError {
-        match self.byte() % 21 {
+        match self.byte() % 22 {
             0 => {
                 ApiError::Invalid(self.list(|s| FieldError { field: s.text(), message: s.text() }))
             }
@@ -443,15 +444,16 @@ impl<'a> Source<'a> {
             12 => ApiError::Busy,
             13 => ApiError::DeadlinePassed,
             14 => ApiError::NotServed { method: self.text() },
+            17 => ApiError::RackRetired { rack: self.rack() },
+            18 => ApiError::RackNotEmpty { rack: self.rack(), things: self.number() },
             15 => ApiError::NotRegistryLeader { leader: self.maybe(Self::peer) },
             16 => ApiError::KeysFull {
                 what: self.text(),
                 most: self.number() as u32,
                 free_in_s: self.number(),
             },
-            17 => ApiError::OutcomeForgotten,
-            18 => ApiError::TooFarBehind { rack: self.rack(), lag_ms: self.maybe(Self::number) },
-            19 => ApiError::RackRetired { rack: self.rack() },
+            19 => ApiError::OutcomeForgotten,
+            20 => ApiError::TooFarBehind { rack: self.rack(), lag_ms: self.maybe(Self::number) },
             _ => ApiError::Internal { what: self.text() },
         }
     }

@@ -213,11 +213,10 @@ impl Things {
     }
 
     fn close(&mut self, force: bool) -> Outcome {
-        let things = self.things.len();
+        let things = self.things.len() as u64;
         let founded = self.founded.as_mut().ok_or_else(unfounded)?;
         if things > 0 && !force && !founded.closed {
-            let rule = format!("holds {things} things: move or remove them first, or use force");
-            return Err(ApiError::invalid("rack_id", rule));
+            return Err(ApiError::RackNotEmpty { rack: founded.rack.clone(), things });
         }
         founded.closed = true;
         Ok(Applied::Done)

@@ -2,8 +2,8 @@
 
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, Command, Consistency, Filter, Incarnation, Kind, ListThings,
-    NewThing, OnConflict, Outcome, Registered, RequestKey, RetryKey, Status, StatusRule, Thing,
-    ThingId, ThingPatch,
+    NewThing, OnConflict, Outcome, RackId, Registered, RequestKey, RetryKey, Status, StatusRule,
+    Thing, ThingId, ThingPatch,
 };
 use bookmesh_storage::view::{REMEMBERED_MS, Things, View};
 use std::sync::Arc;
@@ -236,4 +236,19 @@ fn a_page_is_cut_before_it_is_larger_than_an_answer() {
     let second = rack.view.list(&ListThings { limit: 1000, after, ..query() });
     assert_eq!(first.things.len() + second.things.len(), 400);
     assert!(!second.cut);
+}
+
+#[test]
+fn a_rack_that_holds_things_is_closed_by_force_alone() {
+    let mut rack = Rack::new();
+    rack.add(book("Emma", "Jane Austen"));
+    let id: RackId = "book-rack-001".parse().unwrap();
+    let refused = rack.run(Action::CloseRack { force: false });
+    assert_eq!(refused, Err(ApiError::RackNotEmpty { rack: id.clone(), things: 1 }));
+    rack.add(book("Persuasion", "Jane Austen"));
+    assert_eq!(rack.run(Action::CloseRack { force: true }), Ok(Applied::Done));
+    assert_eq!(rack.run(Action::CloseRack { force: false }), Ok(Applied::Done), "it is already");
+    let late = rack.register(book("Sanditon", "Jane Austen"), OnConflict::Allow);
+    assert_eq!(late, Err(ApiError::RackRetired { rack: id }));
+    assert_eq!(rack.view.len(), 2, "what it holds can be read");
 }

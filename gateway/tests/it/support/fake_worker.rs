@@ -202,6 +202,7 @@ impl FakeWorker {
             leader: Some(self.peer),
             members: vec![Member { member: 1, peer: self.peer, role: MemberRole::Voter }],
             last_index: index,
+            last_term: 1,
             committed_index: index,
             applied_index: index,
             head_hash: state.log.last().map_or(Hash::ZERO, |record| record.hash),
