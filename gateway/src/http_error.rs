@@ -102,6 +102,10 @@ impl HttpError {
             ApiError::NotCheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_NOT_CHECKED_OUT"),
             ApiError::Conflict { .. } => (StatusCode::CONFLICT, "ERR_CONFLICT"),
             ApiError::KeyConflict => (StatusCode::CONFLICT, "ERR_IDEMPOTENCY_CONFLICT"),
+            ApiError::TooFarBehind { .. } => {
+                let message = format!("no member is as fresh as max_lag_ms asks for: {error}");
+                return Self::unavailable(message);
+            }
             ApiError::KeysFull { free_in_s, .. } => return Self::keys_full(&error, *free_in_s),
             ApiError::VersionMismatch { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "ERR_VERSION_MISMATCH")
@@ -109,7 +113,6 @@ impl HttpError {
             ApiError::NotLeader { .. }
             | ApiError::NotRegistryLeader { .. }
             | ApiError::NotMember { .. }
-            | ApiError::TooFarBehind { .. }
             | ApiError::Unavailable { .. }
             | ApiError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "ERR_RACK_UNAVAILABLE"),
             // Whether it was applied is not known, as when a rack does not answer.
@@ -124,7 +127,7 @@ impl HttpError {
     pub(crate) fn of_rack(rack: &RackId, failure: Failure, kind: Kind) -> Self {
         match failure {
             Failure::Refused(error) => Self::of_api(error, kind),
-            Failure::Unavailable(why) => {
+            Failure::Unavailable(why) | Failure::Untouched(why) => {
                 let message = format!("rack {rack} is unavailable; try again shortly");
                 Self { detail: Some(why), ..Self::unavailable(message) }
             }

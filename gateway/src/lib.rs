@@ -8,7 +8,8 @@
 //! | `routes` | the table: path and method to handler |
 //! | `endpoint` | around every handler: request id, log line, metrics, panics, error shape |
 //! | `books`, `batch`, `racks`, `nodes`, `log` | the handlers |
-//! | `call`, `query`, `body`, `etag` | what a client sent, checked |
+//! | `call`, `query`, `body`, `etag`, `write_key` | what a client sent, checked |
+//! | `register`, `placement` | which rack takes a new book |
 //! | `listing` | one page over several racks |
 //! | `leader` | "try here, else the leader" |
 //! | `directory`, `follower` | where every rack is, kept fresh |
@@ -49,14 +50,17 @@ mod mesh_health;
 pub mod metrics;
 mod nodes;
 pub mod ops;
+mod placement;
 mod price;
 mod query;
 mod racks;
+mod register;
 mod routes;
 pub mod serve;
 mod system;
 mod thing_json;
 mod thing_parse;
+mod write_key;
 
 pub use axum::Router;
 pub use gateway::{Gateway, GatewayConfig, MAX_PAYLOAD_LIMIT_BYTES};
