@@ -1,7 +1,7 @@
 //! Where every rack is, as far as this gateway knows. Read by every request, so a read is one
 //! short lock and one reference count; replaced whole, never changed in place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bookmesh_rpc::api::{
@@ -53,13 +53,6 @@ impl Table {
     pub(crate) fn all(&self) -> &[Arc<RackRoute>] {
         &self.by_number
     }
-
-    /// The rack that takes the next thing when the client does not care: the least filled of
-    /// those that have a leader, else of those that are founded.
-    pub(crate) fn least_filled(&self, kind: Kind) -> Option<&Arc<RackRoute>> {
-        let founded = self.of_kind(kind).filter(|rack| rack.confirmed);
-        founded.min_by_key(|rack| (rack.leader.is_none(), rack.things, rack.number))
-    }
 }
 
 /// A rack by an orchestrator's news, where they are at least as new as what was known.
@@ -90,6 +83,8 @@ pub(crate) struct Knowledge {
     pub(crate) table: Arc<Table>,
     /// An orchestrator's stream is open: what neither it nor one before it named does not exist.
     pub(crate) live: bool,
+    /// An orchestrator told its table at least once: what there is beside it is new.
+    pub(crate) told: bool,
 }
 
 /// The current knowledge; everything that learns something writes here.
@@ -130,20 +125,24 @@ impl Directory {
     /// One that was just started knows less than was known here, so its table only adds: what a
     /// newer leader said of itself is kept, and so are racks that it does not name. They have no
     /// leader then; a list over all racks still asks their members, so that what does not answer
-    /// is missed and not left out.
+    /// is missed and not left out. Only a rack that it names as retired is forgotten.
     pub(crate) fn replace(&self, routes: RouteTable) {
+        let (retired, racks): (Vec<_>, Vec<_>) =
+            routes.racks.into_iter().partition(|rack| rack.retired);
+        let retired: HashSet<_> = retired.into_iter().map(|rack| rack.id).collect();
         self.knowledge.send_modify(|knowledge| {
             let old = knowledge.table.clone();
-            let news = routes.racks.into_iter().map(|news| match old.rack(&news.id) {
+            let news = racks.into_iter().map(|news| match old.rack(&news.id) {
                 Some(known) => updated(known, news),
                 None => news,
             });
             let news = Table::new(news);
             let unnamed = old.all().iter().filter(|known| known.confirmed);
+            let unnamed = unnamed.filter(|known| !retired.contains(&known.id));
             let unnamed = unnamed.filter(|known| news.rack(&known.id).is_none());
             let unnamed = unnamed.take(MAX_REMEMBERED).map(|known| Arc::new(unled(known)));
             let table = Table::of(news.all().iter().cloned().chain(unnamed));
-            *knowledge = Knowledge { table: Arc::new(table), live: true };
+            *knowledge = Knowledge { table: Arc::new(table), live: true, told: true };
         });
     }
 
@@ -164,6 +163,7 @@ impl Directory {
     /// A member told how its rack stands.
     pub(crate) fn learn(&self, status: &MemberStatus) -> Option<Arc<RackRoute>> {
         let number = status.charter?.number;
+        let known = self.table().rack(&status.rack).cloned();
         let learned = RackRoute {
             id: status.rack.clone(),
             kind: status.kind,
@@ -174,6 +174,8 @@ impl Directory {
             members: status.members.iter().map(|member| member.peer).collect(),
             things: status.things,
             writable: status.writable,
+            since_ms: known.map_or(0, |known| known.since_ms),
+            retired: false,
         };
         self.knowledge.send_if_modified(|knowledge| {
             let known = knowledge.table.rack(&learned.id);
@@ -222,6 +224,8 @@ mod tests {
             members: vec![peer(1), peer(2)],
             things,
             writable: true,
+            since_ms: 0,
+            retired: false,
         }
     }
 
@@ -233,17 +237,6 @@ mod tests {
         assert!(table.numbered(Kind::Order, 7).is_none());
         let numbers: Vec<_> = table.of_kind(Kind::Book).map(|rack| rack.number).collect();
         assert_eq!(numbers, [2, 7]);
-    }
-
-    #[test]
-    fn a_new_thing_goes_where_there_is_a_leader_and_most_room() {
-        let mut dead = route("dead", 0, 0);
-        dead.leader = None;
-        let mut unfounded = route("unfounded", 1, 0);
-        unfounded.confirmed = false;
-        let table = Table::new([dead, unfounded, route("full", 2, 9), route("free", 3, 4)]);
-        assert_eq!(table.least_filled(Kind::Book).unwrap().id.as_str(), "free");
-        assert!(table.least_filled(Kind::Order).is_none());
     }
 
     #[test]
@@ -300,6 +293,17 @@ mod tests {
         assert_eq!(*kept, route("a", 0, 0));
         let moved = RackRoute { members: vec![peer(4)], ..route("a", 0, 0) };
         assert_eq!(after(route("a", 0, 0), vec![moved.clone()]).members, moved.members);
+    }
+
+    #[test]
+    fn a_rack_that_was_retired_is_forgotten() {
+        let retired = RackRoute { retired: true, leader: None, ..route("a", 0, 5) };
+        let directory = Directory::new();
+        directory.replace(RouteTable { racks: vec![route("a", 0, 5), route("b", 1, 0)] });
+        directory.replace(RouteTable { racks: vec![retired, route("b", 1, 0)] });
+        let table = directory.table();
+        assert!(table.rack(&"a".parse().unwrap()).is_none() && table.all().len() == 1);
+        assert!(table.numbered(Kind::Book, 0).is_none());
     }
 
     #[test]

@@ -272,6 +272,8 @@ mod tests {
             members: vec![peer(1), peer(2)],
             things: 5,
             writable: true,
+            since_ms: 0,
+            retired: false,
         }
     }
 

@@ -243,6 +243,8 @@ mod tests {
             members: Vec::new(),
             things: 0,
             writable: true,
+            since_ms: 0,
+            retired: false,
         }
     }
 

@@ -260,6 +260,7 @@ impl Ork {
             | Request::RegisterThings(_)
             | Request::UpdateThing(_)
             | Request::ForgetThings(_)
+            | Request::SettleKey(_)
             | Request::GetThing(_)
             | Request::ListThings(_)
             | Request::ReadLog(_)
@@ -313,6 +314,8 @@ fn route(rack: RackInfo, heard: &BTreeMap<PeerId, Heard>) -> RackRoute {
         number: rack.number,
         confirmed: rack.confirmed,
         writable: leader.is_some_and(|(_, _, status)| status.writable),
+        since_ms: rack.since_ms,
+        retired: rack.retired,
     }
 }
 

@@ -42,6 +42,9 @@ pub struct RackInfo {
     pub recoveries: u32,
     /// Whether the group has begun. Nothing is acknowledged before.
     pub confirmed: bool,
+    /// When the registry learnt that it has begun, milliseconds since 1970 by its entries' time;
+    /// 0 before.
+    pub since_ms: u64,
     /// Whether it is out of use. Its number is never given again.
     pub retired: bool,
 }
@@ -409,6 +412,10 @@ pub struct RackRoute {
     pub things: u64,
     /// Whether its leader's disk has room.
     pub writable: bool,
+    /// See [`RackInfo::since_ms`].
+    pub since_ms: u64,
+    /// It is out of use: still named, so that who knows it forgets it.
+    pub retired: bool,
 }
 
 /// All that a gateway needs to know to reach every rack.
