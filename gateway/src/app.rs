@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, ThingId};
 use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::orks::Orks;
 use tokio::sync::{Semaphore, watch};
 
 use crate::directory::Directory;
@@ -18,6 +19,8 @@ use crate::leader::{self, Failure, Size, Whom};
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) mesh: Mesh,
+    /// The orchestrators.
+    pub(crate) orks: Arc<Orks>,
     pub(crate) directory: Arc<Directory>,
     session: u128,
     writes: AtomicU64,
@@ -31,9 +34,15 @@ pub(crate) struct App {
 const MAX_SEARCHES: usize = 4;
 
 impl App {
-    pub(crate) fn new(mesh: Mesh, directory: Arc<Directory>, closing: watch::Receiver<()>) -> Self {
+    pub(crate) fn new(
+        mesh: Mesh,
+        orks: Arc<Orks>,
+        directory: Arc<Directory>,
+        closing: watch::Receiver<()>,
+    ) -> Self {
         Self {
             mesh,
+            orks,
             directory,
             session: rand::random(),
             writes: AtomicU64::new(0),

@@ -1,7 +1,7 @@
 //! Where every rack is, as far as this gateway knows. Read by every request, so a read is one
 //! short lock and one reference count; replaced whole, never changed in place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bookmesh_rpc::api::{Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable};
@@ -118,10 +118,11 @@ impl Directory {
     /// One that was just started knows less than was known here, so its table only adds: what a
     /// newer leader said of itself is kept, and so are racks that it does not name. They have no
     /// leader then; a list over all racks still asks their members, so that what does not answer
-    /// is missed and not left out.
+    /// is missed and not left out. Racks that it says are retired are dropped.
     pub(crate) fn replace(&self, routes: RouteTable) {
         self.knowledge.send_modify(|knowledge| {
             let old = knowledge.table.clone();
+            let retired: HashSet<_> = routes.retired.into_iter().collect();
             let news = routes.racks.into_iter().map(|news| match old.rack(&news.id) {
                 Some(known) => updated(known, news),
                 None => news,
@@ -129,6 +130,7 @@ impl Directory {
             let news = Table::new(news);
             let unnamed = old.all().iter().filter(|known| known.confirmed);
             let unnamed = unnamed.filter(|known| news.rack(&known.id).is_none());
+            let unnamed = unnamed.filter(|known| !retired.contains(&known.id));
             let unnamed = unnamed.take(MAX_REMEMBERED).map(|known| Arc::new(unled(known)));
             let table = Table::of(news.all().iter().cloned().chain(unnamed));
             *knowledge = Knowledge { table: Arc::new(table), live: true };
@@ -213,6 +215,10 @@ mod tests {
         }
     }
 
+    fn table(racks: Vec<RackRoute>) -> RouteTable {
+        RouteTable { racks, ..RouteTable::default() }
+    }
+
     #[test]
     fn an_id_finds_its_rack_by_number_whatever_the_order_of_the_table() {
         let table = Table::new([route("b", 7, 0), route("a", 2, 0)]);
@@ -238,7 +244,7 @@ mod tests {
     fn routes_stay_when_the_orchestrator_goes() {
         let directory = Directory::new();
         assert!(!directory.knowledge().live);
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
         assert!(directory.knowledge().live);
         directory.detach();
         let knowledge = directory.knowledge();
@@ -249,18 +255,18 @@ mod tests {
     fn a_hint_holds_until_news_of_a_term_come() {
         let directory = Directory::new();
         let id: RackId = "a".parse().unwrap();
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
         directory.believe(&id, peer(2));
         assert_eq!(directory.table().rack(&id).unwrap().leader, Some(peer(2)));
-        directory.replace(RouteTable { racks: vec![route("a", 0, 1)] });
+        directory.replace(table(vec![route("a", 0, 1)]));
         assert_eq!(directory.table().rack(&id).unwrap().leader, Some(peer(1)));
     }
 
     /// What stands of `a` once `news` follow on `known`.
     fn after(known: RackRoute, news: Vec<RackRoute>) -> Arc<RackRoute> {
         let directory = Directory::new();
-        directory.replace(RouteTable { racks: vec![known] });
-        directory.replace(RouteTable { racks: news });
+        directory.replace(table(vec![known]));
+        directory.replace(table(news));
         directory.table().rack(&"a".parse().unwrap()).unwrap().clone()
     }
 
@@ -273,10 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn a_retired_rack_is_dropped_although_it_was_known() {
+        let directory = Directory::new();
+        directory.replace(table(vec![route("a", 0, 5), route("b", 1, 5)]));
+        let retired = vec!["a".parse().unwrap()];
+        directory.replace(RouteTable { racks: vec![route("b", 1, 5)], retired });
+        let left = directory.table();
+        assert!(left.rack(&"a".parse().unwrap()).is_none());
+        assert!(left.numbered(Kind::Book, 0).is_none());
+        assert_eq!(left.all().len(), 1);
+    }
+
+    #[test]
     fn a_rack_that_was_never_founded_is_forgotten_with_its_orchestrator() {
         let directory = Directory::new();
         let racks = vec![RackRoute { confirmed: false, ..route("a", 0, 0) }];
-        directory.replace(RouteTable { racks });
+        directory.replace(table(racks));
         directory.replace(RouteTable::default());
         assert!(directory.table().all().is_empty());
     }
@@ -313,8 +331,8 @@ mod tests {
     #[test]
     fn a_number_that_two_racks_claim_is_that_of_the_one_with_a_leader() {
         let directory = Directory::new();
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
-        directory.replace(RouteTable { racks: vec![route("b", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
+        directory.replace(table(vec![route("b", 0, 0)]));
         let table = directory.table();
         assert_eq!(table.numbered(Kind::Book, 0).unwrap().id.as_str(), "b");
         assert_eq!(table.all().len(), 2);

@@ -215,7 +215,7 @@ mod tests {
             things: 0,
             writable: true,
         };
-        directory.replace(RouteTable { racks: vec![route] });
+        directory.replace(RouteTable { racks: vec![route], retired: Vec::new() });
         let route = directory.table().rack(&rack()).unwrap().clone();
         (directory, route)
     }

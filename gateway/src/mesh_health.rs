@@ -64,6 +64,7 @@ impl MeshHealth {
             peer_id: self.app.mesh.peer_id(),
             services,
             racks,
+            reason: None,
         }
     }
 }

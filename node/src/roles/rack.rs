@@ -9,13 +9,13 @@ use bookmesh_rpc::api::{
     MemberStatus, RackId, ReadLog, RequestId, SeatMember, TailLog, UnseatMember, Unseated,
 };
 use bookmesh_rpc::mesh::ItemSink;
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::Things;
 use bookmesh_storage::{Health, Store};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use super::orks::Orks;
 use crate::consensus::Group;
 use crate::consensus::membership::{Aims, leader_in, members_in, state_in};
 use crate::consensus::types::Seat;
@@ -54,6 +54,8 @@ pub struct Rack {
     /// What its log said of the rack when it was last looked at.
     charter: RwLock<Option<Charter>>,
     unseated: AtomicBool,
+    /// Its stage or its group has changed; the announcer waits for that.
+    pub(super) changed: Notify,
     /// Lists that may look through the view at once; a scan holds up what is to be applied.
     pub(super) scans: Semaphore,
 }
@@ -93,6 +95,7 @@ impl Rack {
             verdict: RwLock::new(Verdict::Counts),
             charter: RwLock::default(),
             unseated: AtomicBool::new(false),
+            changed: Notify::new(),
             scans: Semaphore::new(MAX_SCANS),
         })
     }
@@ -104,6 +107,7 @@ impl Rack {
 
     pub(super) fn set_stage(&self, stage: Stage) {
         *self.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.changed.notify_one();
     }
 
     /// What the orchestrators said last.
@@ -139,6 +143,7 @@ impl Rack {
 
     pub(super) fn set_group(&self, group: Option<Arc<Group<Things>>>) {
         *self.group.write().unwrap_or_else(PoisonError::into_inner) = group;
+        self.changed.notify_one();
     }
 
     /// The member on this worker.

@@ -1,14 +1,14 @@
 //! Notes in the slot how much its data matter, so that a later start takes the ones that matter
 //! most first.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bookmesh_rpc::api::MemberRole;
+use bookmesh_rpc::api::{Member, MemberId, MemberRole};
 use bookmesh_storage::Slot;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::ork::{Ork, OrkStage};
 use super::rack::Rack;
 use super::worker::Worker;
 
@@ -22,10 +22,13 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Begins to keep the note.
-    pub fn keep(slot: Slot, worker: Arc<Worker>) -> Self {
+    /// Begins to keep the note; `now` answers what it should say, or nothing new.
+    pub fn keep<F>(slot: Slot, now: F) -> Self
+    where
+        F: Fn() -> Option<bookmesh_storage::Standing> + Send + Sync + 'static,
+    {
         let (finish, finished) = oneshot::channel();
-        Self { task: tokio::spawn(keep(slot, worker, finished)), finish }
+        Self { task: tokio::spawn(keep(slot, now, finished)), finish }
     }
 
     /// Writes it a last time, and gives the slot back.
@@ -38,21 +41,20 @@ impl Standing {
 
 async fn keep(
     mut slot: Slot,
-    worker: Arc<Worker>,
+    now: impl Fn() -> Option<bookmesh_storage::Standing>,
     mut finished: oneshot::Receiver<()>,
 ) -> Option<Slot> {
     loop {
         let last = tokio::time::timeout(EVERY, &mut finished).await.is_ok();
-        slot = note(slot, &worker).await?;
+        slot = note(slot, now()).await?;
         if last {
             return Some(slot);
         }
     }
 }
 
-/// Writes what the worker's racks say now, if that is something else than before.
-async fn note(mut slot: Slot, worker: &Worker) -> Option<Slot> {
-    let standing = worker.racks().filter_map(|rack| of(rack)).min();
+/// Writes what holds now, if that is something else than before.
+async fn note(mut slot: Slot, standing: Option<bookmesh_storage::Standing>) -> Option<Slot> {
     let Some(standing) = standing.filter(|standing| *standing != slot.standing()) else {
         return Some(slot);
     };
@@ -67,15 +69,33 @@ async fn note(mut slot: Slot, worker: &Worker) -> Option<Slot> {
     Some(slot)
 }
 
+/// How much a worker's data matter, by what its racks say.
+pub fn of_worker(worker: &Worker) -> Option<bookmesh_storage::Standing> {
+    worker.racks().filter_map(|rack| of(rack)).min()
+}
+
+/// How much an orchestrator's data matter.
+pub fn of_ork(ork: &Ork) -> Option<bookmesh_storage::Standing> {
+    if ork.stage() == OrkStage::Left {
+        return Some(bookmesh_storage::Standing::Left);
+    }
+    let own = ork.registry().member?;
+    of_member(own.member, &own.members)
+}
+
 /// What this node is in a rack. One that has seen nothing of the rack yet says nothing.
 fn of(rack: &Rack) -> Option<bookmesh_storage::Standing> {
-    use bookmesh_storage::Standing::{Learner, Left, Voter};
     let status = rack.status().ok()?;
     status.charter?;
     if rack.is_unseated() {
-        return Some(Left);
+        return Some(bookmesh_storage::Standing::Left);
     }
-    let mine = status.members.iter().find(|member| member.member == status.member);
+    of_member(status.member, &status.members)
+}
+
+fn of_member(number: MemberId, members: &[Member]) -> Option<bookmesh_storage::Standing> {
+    use bookmesh_storage::Standing::{Learner, Left, Voter};
+    let mine = members.iter().find(|member| member.member == number);
     Some(match mine.map(|member| member.role) {
         Some(MemberRole::Voter) => Voter,
         Some(MemberRole::Learner) => Learner,

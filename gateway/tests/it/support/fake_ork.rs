@@ -23,7 +23,7 @@ impl FakeOrk {
     }
 
     pub(crate) fn set(&self, racks: Vec<RackRoute>) {
-        self.routes.send_replace(RouteTable { racks });
+        self.routes.send_modify(|routes| routes.racks = racks);
     }
 
     fn nodes(&self) -> Vec<NodeInfo> {
