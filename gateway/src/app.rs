@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, RetryKey, ThingId};
 use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::peer::PeerId;
 use tokio::sync::{Semaphore, watch};
 
@@ -20,6 +21,8 @@ use crate::placement::Placement;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) mesh: Mesh,
+    /// The orchestrators.
+    pub(crate) orks: Arc<Orks>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) placement: Placement,
     session: u128,
@@ -38,6 +41,7 @@ const MAX_SEARCHES: usize = 4;
 impl App {
     pub(crate) fn new(
         mesh: Mesh,
+        orks: Arc<Orks>,
         directory: Arc<Directory>,
         replicas: usize,
         closing: watch::Receiver<()>,
@@ -45,6 +49,7 @@ impl App {
         Self {
             replicas,
             mesh,
+            orks,
             directory,
             placement: Placement::default(),
             session: rand::random(),

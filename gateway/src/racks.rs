@@ -273,7 +273,6 @@ mod tests {
             things: 5,
             writable: true,
             since_ms: 0,
-            retired: false,
         }
     }
 

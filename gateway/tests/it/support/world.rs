@@ -141,7 +141,6 @@ pub(crate) fn route(worker: &FakeWorker) -> RackRoute {
         things: 0,
         writable: true,
         since_ms: 0,
-        retired: false,
     }
 }
 
