@@ -60,6 +60,9 @@ pub(crate) struct MemberJson {
     pub(crate) role: Option<&'static str>,
     pub(crate) state: &'static str,
     last_index: Option<u64>,
+    /// The last entry it knows to be on a majority; while it is joining, the last one that it is
+    /// to get before it takes part.
+    committed_index: Option<u64>,
     applied_index: Option<u64>,
     head_hash: Option<String>,
 }
@@ -161,6 +164,7 @@ fn member(peer: PeerId, own: Option<&MemberStatus>, speaker: Option<&MemberStatu
         role,
         state: own.map_or(UNREACHABLE, |status| status.state.name()),
         last_index: own.map(|status| status.last_index),
+        committed_index: own.map(|status| status.committed_index),
         applied_index: own.map(|status| status.applied_index),
         head_hash: own.map(|status| status.head_hash.to_string()),
     }
