@@ -1,5 +1,6 @@
 //! An orchestrator that tells the routes it was given.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
@@ -14,16 +15,24 @@ use tokio::sync::watch;
 pub(crate) struct FakeOrk {
     pub(crate) routes: watch::Sender<RouteTable>,
     announced: Mutex<Vec<(PeerId, Announce)>>,
+    /// It answers no announcement, and keeps its connections.
+    pub(crate) frozen: AtomicBool,
 }
 
 impl FakeOrk {
     pub(crate) fn new() -> Arc<Self> {
         let announced = Mutex::new(Vec::new());
-        Arc::new(Self { routes: watch::Sender::new(RouteTable::default()), announced })
+        let routes = watch::Sender::new(RouteTable::default());
+        Arc::new(Self { routes, announced, frozen: AtomicBool::new(false) })
     }
 
     pub(crate) fn set(&self, racks: Vec<RackRoute>) {
         self.routes.send_modify(|routes| routes.racks = racks);
+    }
+
+    /// Whether anybody announced itself.
+    pub(crate) fn is_told(&self) -> bool {
+        !self.announced.lock().unwrap().is_empty()
     }
 
     fn nodes(&self) -> Vec<NodeInfo> {
@@ -53,6 +62,9 @@ impl Service for FakeOrk {
     ) -> BoxFuture<'static, Result<Reply, ApiError>> {
         Box::pin(async move {
             match request {
+                Request::Announce(_) if self.frozen.load(Ordering::SeqCst) => {
+                    std::future::pending().await
+                }
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     Ok(Reply::Announce(Announced::default()))
