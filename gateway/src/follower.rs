@@ -52,17 +52,24 @@ async fn follow(mesh: &Mesh, orks: &Orks, directory: &Directory) {
     }
 }
 
-/// Follows the first orchestrator that shows its routes, until it is gone; false when none did.
-/// Any of them will do, so they are asked in random order and gateways spread.
+/// Follows one of those that are known, else one of those that the DHT names; false when none of
+/// them shows its routes.
 async fn follow_any(mesh: &Mesh, orks: &Orks, directory: &Directory) -> bool {
-    let mut candidates = orks.known();
-    candidates.extend(orks.look(&Context::within(CONTACT)).await);
-    let mut asked = Vec::new();
-    for ork in candidates {
-        if asked.contains(&ork) || orks.is_silent(ork) {
-            continue;
-        }
-        asked.push(ork);
+    if follow_one(orks.known(), mesh, orks, directory).await {
+        return true;
+    }
+    let found = orks.look(&Context::within(CONTACT)).await;
+    follow_one(found, mesh, orks, directory).await
+}
+
+/// Follows the first of these that shows its routes, until it is gone.
+async fn follow_one(
+    candidates: Vec<PeerId>,
+    mesh: &Mesh,
+    orks: &Orks,
+    directory: &Directory,
+) -> bool {
+    for ork in candidates.into_iter().filter(|ork| !orks.is_silent(*ork)) {
         match mesh.stream(ork, &Context::within(CONTACT), WatchRoutes).await {
             Ok(items) => {
                 tracing::info!(orchestrator = %ork.short(), "following its routes");

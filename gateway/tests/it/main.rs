@@ -10,6 +10,7 @@ mod leaders_are_found;
 mod lists_cover_all_racks;
 mod logs_can_be_followed;
 mod operators_see_health;
+mod orchestrators_take_over;
 mod racks_are_found_without_orchestrators;
 mod racks_are_recovered_by_hand;
 mod racks_are_retired;

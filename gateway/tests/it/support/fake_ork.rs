@@ -1,6 +1,7 @@
 //! An orchestrator that tells the routes it was given.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
@@ -20,6 +21,8 @@ pub(crate) struct FakeOrk {
     pub(crate) refusals: Mutex<VecDeque<ApiError>>,
     /// Racks it was told to retire, and whether by force.
     pub(crate) retired: Mutex<Vec<RetireRack>>,
+    /// It answers no announcement, and keeps its connections.
+    pub(crate) frozen: AtomicBool,
 }
 
 impl FakeOrk {
@@ -31,6 +34,7 @@ impl FakeOrk {
             settings: Mutex::default(),
             refusals: Mutex::default(),
             retired: Mutex::default(),
+            frozen: AtomicBool::new(false),
         })
     }
 
@@ -77,6 +81,11 @@ impl FakeOrk {
         }
     }
 
+    /// Whether anybody announced itself.
+    pub(crate) fn is_told(&self) -> bool {
+        !self.announced.lock().unwrap().is_empty()
+    }
+
     fn nodes(&self) -> Vec<NodeInfo> {
         let mut nodes: Vec<NodeInfo> = Vec::new();
         for (peer, announce) in self.announced.lock().unwrap().iter() {
@@ -104,6 +113,9 @@ impl Service for FakeOrk {
     ) -> BoxFuture<'static, Result<Reply, ApiError>> {
         Box::pin(async move {
             match request {
+                Request::Announce(_) if self.frozen.load(Ordering::SeqCst) => {
+                    std::future::pending().await
+                }
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     let settings = *self.settings.lock().unwrap();
