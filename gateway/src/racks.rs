@@ -67,7 +67,8 @@ pub(crate) struct MemberJson {
     pub(crate) role: Option<&'static str>,
     pub(crate) state: &'static str,
     last_index: Option<u64>,
-    /// For one that is being filled, what its source has.
+    /// The last entry it knows to be on a majority; while it is joining, the last one that it is
+    /// to get before it takes part.
     committed_index: Option<u64>,
     applied_index: Option<u64>,
     head_hash: Option<String>,

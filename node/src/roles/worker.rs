@@ -126,13 +126,16 @@ impl Worker {
                 Reply::ListThings(self.rack(&list.rack)?.list(list).await?)
             }
             Request::ReadLog(read) => Reply::ReadLog(self.rack(&read.rack)?.read_log(read).await?),
+            Request::RecoverRack(recover) => {
+                let rack = self.rack(&recover.rack)?.clone();
+                Reply::RecoverRack(rack.recover(id, recover).await?)
+            }
             Request::Announce(_)
             | Request::RegisterRack(_)
             | Request::ConfirmRack(_)
             | Request::ListRacks(_)
             | Request::GetRack(_)
             | Request::ListNodes(_)
-            | Request::RecoverRack(_)
             | Request::RetireRack(_)
             | Request::GetSettings(_)
             | Request::SetSettings(_)
@@ -170,9 +173,10 @@ impl Service for Worker {
                 StreamRequest::TailLog(tail) => {
                     self.rack(&tail.rack)?.clone().tail_log(tail, items).await
                 }
-                StreamRequest::FillReplica(_) | StreamRequest::WatchRoutes(_) => {
-                    Err(not_served(request.method()))
+                StreamRequest::FillReplica(fill) => {
+                    self.rack(&fill.rack)?.fill_replica(fill, items).await
                 }
+                StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
             }
         })
     }

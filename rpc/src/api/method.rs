@@ -142,6 +142,6 @@ methods! {
 
 streams! {
     TailLog = "tailLog": TailLog => LogRecord;
-    FillReplica = "fillReplica": FillReplica => FillRecord;
+    FillReplica = "fillReplica": FillReplica => FillPage;
     WatchRoutes = "watchRoutes": WatchRoutes => RouteTable;
 }

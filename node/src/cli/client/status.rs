@@ -14,6 +14,8 @@ use crate::cli::StatusArgs;
 
 /// How often `--watch` draws.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The state of a member that is being filled.
+const JOINING: &str = "joining";
 /// Puts the cursor into the upper left corner of an empty screen.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 /// The state of a member that does not answer.
@@ -124,14 +126,16 @@ pub(super) fn member_table(racks: &[Rack]) -> comfy_table::Table {
     let mut rows = table(&["rack", "member", "node", "role", "state", "lag", "head"]);
     for rack in racks {
         for member in &rack.members {
-            let lag = rack.last_index.zip(member.applied_index);
+            let has =
+                if member.state == JOINING { member.last_index } else { member.applied_index };
+            let lag = rack.last_index.zip(has);
             rows.add_row([
                 harmless(&rack.id).into(),
                 number(member.member).into(),
                 short(&member.peer_id).into(),
                 harmless(member.role.as_deref().unwrap_or("-")).into(),
                 state(member),
-                number(lag.map(|(last, applied)| last.saturating_sub(applied))).into(),
+                number(lag.map(|(last, has)| last.saturating_sub(has))).into(),
                 hash(member.head_hash.as_ref()).into(),
             ]);
         }
@@ -139,23 +143,26 @@ pub(super) fn member_table(racks: &[Rack]) -> comfy_table::Table {
     rows
 }
 
-/// What a member does, how far it has come where it is being filled, and what it lacks.
+/// What a member does, how far it is where it is being filled, and what it lacks.
 fn state(member: &Member) -> Cell {
-    let full = member.writable == Some(false);
-    let colour = match member.state.as_str() {
-        UNREACHABLE | "failed" => Paint::Red,
-        _ if full => Paint::Red,
-        "learner" | "joining" => Paint::Yellow,
-        _ => Paint::Green,
+    let mut text = match (member.state.as_str(), member.last_index, member.committed_index) {
+        (JOINING, Some(has), Some(wanted)) => {
+            let percent = has.saturating_mul(100) / wanted.max(1);
+            let (has, wanted) = (grouped(has), grouped(wanted));
+            format!("{JOINING} {has}/{wanted} ({} %)", percent.min(100))
+        }
+        _ => harmless(&member.state),
     };
-    let mut text = harmless(&member.state);
-    if text == "joining" {
-        let (has, of) = (number(member.last_index), number(member.committed_index));
-        text.push_str(&format!(", {has} of {of}"));
-    }
+    let full = member.writable == Some(false);
     if full {
         text.push_str(", disk full");
     }
+    let colour = match member.state.as_str() {
+        UNREACHABLE | "failed" => Paint::Red,
+        _ if full => Paint::Red,
+        "learner" | JOINING => Paint::Yellow,
+        _ => Paint::Green,
+    };
     painted(&text, colour)
 }
 
@@ -197,7 +204,8 @@ mod tests {
                 {"member": 2, "peer_id": "ef".repeat(32), "role": "voter", "state": "unreachable",
                  "last_index": 400, "applied_index": 400, "head_hash": null},
                 {"member": 4, "peer_id": "12".repeat(32), "role": null, "state": "joining",
-                 "last_index": 300, "committed_index": 412, "applied_index": 0},
+                 "last_index": 164, "committed_index": 400, "applied_index": 0,
+                 "head_hash": "34".repeat(32)},
             ],
         }, {
             "id": "order-rack-001", "number": 0, "type": "order", "leader": null, "term": null,
@@ -226,7 +234,7 @@ mod tests {
         };
         shows("book-rack-001 book abababab 3 1 of 3 2 of 3 10,000 412 cdcdcdcd");
         shows("book-rack-001 2 efefefef voter unreachable 12 -");
-        shows("book-rack-001 4 12121212 - joining, 300 of 412 412 -");
+        shows("book-rack-001 4 12121212 - joining 164/400 (41 %) 248 34343434");
         shows("order-rack-001 order none - 0 0 of 0 - - -");
         assert!(text.contains("/ip4/127.0.0.1/tcp/4001 ") && text.contains("2 racks, 1 node"));
     }
