@@ -76,7 +76,7 @@ fn parse(body: &[u8]) -> Result<(MemberId, u64), ApiError> {
 fn chosen(look: &Look, member: MemberId, last_index: u64) -> Result<PeerId, HttpError> {
     let (plan, id) = (look.plan(), &look.rack.id);
     if let Some(why) = plan.needless() {
-        return Err(conflict("ERR_RACK_NOT_LOST", format!("rack {id} is not recovered: {why}")));
+        return Err(refused(format!("rack {id} is not recovered: {why}")));
     }
     let Some(known) = plan.member(member) else {
         let known = plan.members.iter().filter_map(|known| known.number);
@@ -92,13 +92,17 @@ fn chosen(look: &Look, member: MemberId, last_index: u64) -> Result<PeerId, Http
         let message = format!(
             "the log of member {member} ends with entry {has}, not {last_index}: look again"
         );
-        return Err(conflict("ERR_RACK_CHANGED", message));
+        return Err(refused(message));
+    }
+    if let Some(why) = plan.behind(known) {
+        return Err(refused(why));
     }
     Ok(known.peer)
 }
 
-fn conflict(code: &'static str, message: String) -> HttpError {
-    HttpError::new(StatusCode::CONFLICT, code, message)
+/// The rack is not, or is no longer, what the operator decided by.
+fn refused(message: String) -> HttpError {
+    HttpError::new(StatusCode::CONFLICT, "ERR_RECOVERY_REFUSED", message)
 }
 
 fn failure(error: CallError) -> Failure {

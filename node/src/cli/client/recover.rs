@@ -34,8 +34,15 @@ pub(super) async fn run(args: &RecoverArgs) -> Result<(), Failure> {
     let question = format!("Type the rack's name to go on with member {member} alone:");
     consent::typed(args.yes, &question, args.rack.as_str())?;
     let body = json!({"member": member, "last_index": last_index});
-    api.send(Method::POST, &format!("{path}/recover"), &body).await?;
-    let rack = led(&api, &path).await?;
+    match api.send(Method::POST, &format!("{path}/recover"), &body).await {
+        // Once it is decided, the member goes on with it whoever waits for the answer.
+        Err(failure) if !matches!(failure, Failure::Refused { status: 504, .. }) => {
+            return Err(failure);
+        }
+        _ => {}
+    }
+    led(&api, &path).await?;
+    let rack: Rack = api.get(&path, &[]).await?.typed()?;
     let mut out = io::stdout().lock();
     print_table(&mut out, &rack_table(std::slice::from_ref(&rack)))?;
     writeln!(out)?;
@@ -66,15 +73,15 @@ fn show(out: &mut impl Write, plan: &Recovery) -> io::Result<()> {
     plan.losses.iter().try_for_each(|loss| writeln!(out, "- {}", harmless(loss)))
 }
 
-/// The rack, once it has a leader again.
-async fn led(api: &Api, path: &str) -> Result<Rack, Failure> {
+/// Waits until the rack has a leader that a majority of one confirms.
+async fn led(api: &Api, path: &str) -> Result<(), Failure> {
     let until = Instant::now() + LED_WITHIN;
     loop {
-        match api.get(path, &[]).await {
+        match api.get(&format!("{path}/recovery"), &[]).await {
             Ok(answer) => {
-                let rack: Rack = answer.typed()?;
-                if rack.leader.is_some() {
-                    return Ok(rack);
+                let plan: Recovery = answer.typed()?;
+                if plan.leader.is_some() {
+                    return Ok(());
                 }
             }
             Err(failure) if failure.is_passing() => {}

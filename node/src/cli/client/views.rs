@@ -55,6 +55,9 @@ pub(super) struct Member {
 /// What `/racks/{id}/recovery` says.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Recovery {
+    /// A leader that proved just now that it is one.
+    #[serde(default)]
+    pub(super) leader: Option<String>,
     #[serde(default)]
     pub(super) reason: Option<String>,
     #[serde(default)]
