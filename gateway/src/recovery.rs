@@ -25,7 +25,7 @@ use crate::http_error::HttpError;
 use crate::leader::Failure;
 use crate::query::{self, Params};
 use crate::racks::{self, Statuses};
-use crate::recovery_plan::Plan;
+use crate::recovery_plan::{self, Plan};
 use crate::thing_json::Text;
 
 /// How long the DHT may take to name who holds the rack, and a leader to prove that it is one.
@@ -136,6 +136,7 @@ impl Look {
         let named = named.flat_map(|status| status.members.iter().map(|member| member.peer));
         let further = unasked(&statuses, named.collect());
         statuses.extend(racks::ask(&app.mesh, id, further, context).await);
+        recovery_plan::forget_given_up(&mut statuses);
         let leader = proven_leader(app, id, &statuses, context).await;
         Ok(Self { rack, statuses, leader })
     }

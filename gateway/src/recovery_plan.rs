@@ -4,7 +4,7 @@ use bookmesh_rpc::api::{MemberId, MemberRole, MemberState, MemberStatus, RackRou
 use bookmesh_rpc::peer::PeerId;
 use serde::Serialize;
 
-use crate::racks::Statuses;
+use crate::racks::{Statuses, recoveries};
 use crate::thing_json::Text;
 
 /// All that is known of a rack's members.
@@ -47,11 +47,7 @@ impl<'a> Plan<'a> {
     /// From what members said; `leader` is the one that proved just now that it leads.
     pub(crate) fn of(route: &RackRoute, statuses: &'a Statuses, leader: Option<PeerId>) -> Self {
         let said = statuses.iter().filter_map(|(peer, status)| Some((*peer, status.as_ref()?)));
-        let recoveries = |status: &MemberStatus| status.charter.map(|it| it.lineage.recoveries);
-        let newest = said.clone().filter_map(|(_, status)| recoveries(status)).max();
-        // Members that an earlier recovery gave up know nothing that counts.
-        let said: Vec<_> =
-            said.filter(|(_, it)| recoveries(it).is_none_or(|it| Some(it) == newest)).collect();
+        let said: Vec<_> = said.collect();
         let speaker = said.iter().max_by_key(|(_, it)| (it.last_term, it.last_index));
         let Some((_, speaker)) = speaker else { return Self { leader, members: silent(route) } };
 
@@ -155,6 +151,15 @@ impl<'a> Plan<'a> {
             members: self.members.iter().map(MemberJson::of).collect(),
         }
     }
+}
+
+/// Forgets what members say that an earlier recovery gave up: they know nothing that counts.
+pub(crate) fn forget_given_up(statuses: &mut Statuses) {
+    let newest = statuses.iter().filter_map(|(_, status)| recoveries(status.as_ref()?)).max();
+    statuses.retain(|(_, status)| {
+        let own = status.as_ref().and_then(recoveries);
+        own.is_none_or(|own| Some(own) == newest)
+    });
 }
 
 /// Nobody answers: who was heard of once is all that there is to show.
@@ -279,7 +284,8 @@ mod tests {
 
     /// What is shown when members 1 to 3 say this.
     fn plan(said: [Option<MemberStatus>; 3]) -> Value {
-        let statuses = (1..).map(peer).zip(said).collect();
+        let mut statuses = (1..).map(peer).zip(said).collect();
+        forget_given_up(&mut statuses);
         serde_json::to_value(Plan::of(&route(), &statuses, None).json(&route(), None)).unwrap()
     }
 
