@@ -2,9 +2,11 @@
 //! short lock and one reference count; replaced whole, never changed in place.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bookmesh_rpc::api::{Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable};
+use bookmesh_rpc::api::{
+    Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable, Settings,
+};
 use bookmesh_rpc::peer::PeerId;
 use tokio::sync::watch;
 
@@ -94,11 +96,21 @@ pub(crate) struct Knowledge {
 #[derive(Debug)]
 pub(crate) struct Directory {
     knowledge: watch::Sender<Knowledge>,
+    settings: Mutex<Settings>,
 }
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self { knowledge: watch::Sender::new(Knowledge::default()) }
+        Self { knowledge: watch::Sender::new(Knowledge::default()), settings: Mutex::default() }
+    }
+
+    /// What holds for the whole mesh, as an orchestrator said last.
+    pub(crate) fn settings(&self) -> Settings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     pub(crate) fn knowledge(&self) -> Knowledge {

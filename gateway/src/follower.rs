@@ -53,7 +53,7 @@ async fn follow_any(mesh: &Mesh, directory: &Directory, version: &str) -> bool {
                 tracing::info!(orchestrator = %ork.short(), "following its routes");
                 let why = tokio::select! {
                     why = read(items, directory) => why,
-                    why = announce(mesh, ork, version) => why,
+                    why = announce(mesh, directory, ork, version) => why,
                 };
                 tracing::warn!(orchestrator = %ork.short(), %why, "lost; looking for another");
                 return true;
@@ -83,7 +83,7 @@ async fn read(mut items: Items<RouteTable>, directory: &Directory) -> String {
 
 /// Announces each second; ends when nobody answers any more. A frozen orchestrator keeps its
 /// connection, so the stream alone would never tell.
-async fn announce(mesh: &Mesh, ork: PeerId, version: &str) -> String {
+async fn announce(mesh: &Mesh, directory: &Directory, ork: PeerId, version: &str) -> String {
     let mut to = ork;
     let mut silent = 0;
     loop {
@@ -95,7 +95,10 @@ async fn announce(mesh: &Mesh, ork: PeerId, version: &str) -> String {
         };
         let context = Context::within(ANNOUNCE_EVERY);
         match mesh.call(to, &context, announcement).await {
-            Ok(_) => silent = 0,
+            Ok(announced) => {
+                directory.set_settings(announced.settings);
+                silent = 0;
+            }
             Err(CallError::Api(ApiError::NotRegistryLeader { leader: Some(leader) })) => {
                 to = leader
             }

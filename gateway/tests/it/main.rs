@@ -11,4 +11,7 @@ mod lists_cover_all_racks;
 mod logs_can_be_followed;
 mod operators_see_health;
 mod racks_are_found_without_orchestrators;
+mod racks_are_recovered_by_hand;
+mod racks_are_retired;
+mod settings_hold_for_the_mesh;
 mod support;

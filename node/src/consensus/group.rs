@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::checkpoint::{self, Saver};
 use super::elector::{self, HEARTBEAT, LEASE, LastHeard};
+use super::handover::{self, Handover};
 use super::log_store::{LogError, LogStore};
 use super::machine::{Machine, SharedView, Shown};
 use super::membership::{self, Aims, Leaving, Metrics, leader_of};
@@ -67,6 +68,7 @@ pub struct Group<V> {
     member: MemberId,
     heard: Arc<LastHeard>,
     leaving: Arc<Leaving>,
+    handover: Arc<Handover>,
     raft: Raft,
     log: LogStore,
     shared: Arc<SharedView<V>>,
@@ -103,12 +105,15 @@ impl<V: View> Group<V> {
         };
         run("proposer", propose.boxed());
         run("reader", confirm.boxed());
-        run("elector", elector::run(raft.clone(), heard.clone(), network).boxed());
+        run("elector", elector::run(raft.clone(), heard.clone(), network, store.clone()).boxed());
         let leaving = Arc::new(Leaving::default());
         let keeping = membership::run(raft.clone(), aims, answered, leaving.clone());
         run("membership", keeping.boxed());
+        let handover = Arc::new(Handover::default());
+        let handing = handover::run(raft.clone(), store.clone(), handover.clone());
+        run("handover", handing.boxed());
         run("checkpoints", saver.clone().run(shared.clone()).boxed());
-        let inbound = Inbound::new(raft.clone(), log.clone(), heard.clone());
+        let inbound = Inbound::new(raft.clone(), log.clone(), heard.clone(), store.clone());
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {
             mesh,
@@ -116,6 +121,7 @@ impl<V: View> Group<V> {
             member,
             heard,
             leaving,
+            handover,
             raft,
             log,
             shared,
@@ -159,6 +165,10 @@ impl<V: View> Group<V> {
     /// # Errors
     /// Not the leader, or no majority confirms that it is.
     pub async fn confirm(&self) -> Result<(), ApiError> {
+        if self.handover.is_under_way() {
+            let why = "its disk is full, and it lets another member lead".to_owned();
+            return Err(ApiError::Unavailable { what: self.name.to_string(), why });
+        }
         self.reader.confirm().await
     }
 
@@ -192,6 +202,11 @@ impl<V: View> Group<V> {
 
     pub(super) const fn leaving(&self) -> &Arc<Leaving> {
         &self.leaving
+    }
+
+    /// The place in the log of the latest membership that is committed here.
+    pub fn membership_index(&self) -> u64 {
+        self.read(|shown| shown.membership.log_id().map_or(0, |id| id.index))
     }
 
     /// Whether this member leads, or has heard from a leader within the last `time`.

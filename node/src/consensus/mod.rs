@@ -12,6 +12,7 @@
 //! | [`elector`] | when to stand for election |
 //! | [`membership`] | who belongs, and what the leader does about it |
 //! | [`seats`] | what it should do: the plan alone |
+//! | [`handover`] | a leader whose disk is full lets another one lead |
 //! | [`leave`] | taking a member out before it stops |
 //! | [`log_store`] | openraft's log over `storage` |
 //! | [`machine`] | openraft's state machine over a view |
@@ -25,6 +26,7 @@ pub mod checkpoint;
 pub mod elector;
 pub mod filling;
 pub mod group;
+pub mod handover;
 pub mod leave;
 pub mod log_store;
 pub mod machine;

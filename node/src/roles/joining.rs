@@ -1,11 +1,8 @@
 //! How a worker becomes a member of a rack that is there, and who can be asked about it.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    AdmitMember, GetMember, GroupId, MemberId, MemberState, MemberStatus, SeatMember, WatchRoutes,
+    AdmitMember, GroupId, MemberId, MemberState, MemberStatus, SeatMember, WatchRoutes,
 };
 use bookmesh_rpc::mesh::Context;
 
@@ -13,9 +10,8 @@ use super::fill::fill;
 use super::identity::{Identity, Step};
 use super::rack::{Rack, Stage};
 use super::rack_life::{ROUND, Setback, close, open_group};
+use super::survey;
 
-/// How long members elsewhere may take to say how they stand.
-const CONTACT: Duration = Duration::from_secs(1);
 /// Entries that make it worth closing a member to fill it: appends bring fewer in a few seconds.
 const FAR_BEHIND: u64 = 10_000;
 
@@ -90,29 +86,20 @@ async fn find_leader(
     known.ok_or_else(|| Setback::Other("no member that can be reached knows its leader".into()))
 }
 
-/// How a member on another node stands: the leader first, that of the latest recovery if there
-/// are several, then one that knows its leader. Asked are those the DHT names, those in the
-/// membership here, and these; all at once.
+/// How the member on another node stands that has most to say: the leader, that of the latest
+/// recovery if there are several, else one that knows its leader. Asked are those the DHT names,
+/// those in the membership here, and these.
 pub(super) async fn elsewhere(
     rack: &Rack,
     contacts: &[PeerId],
     context: &Context,
 ) -> Option<MemberStatus> {
-    let mesh = &rack.place.mesh;
-    let mut contacts: BTreeSet<_> = contacts.iter().copied().collect();
+    let mut contacts = contacts.to_vec();
     if let Ok(status) = rack.status() {
         contacts.extend(status.members.iter().map(|member| member.peer));
     }
-    contacts.extend(mesh.providers(&rack.place.id.dht_key(), context).await);
-    contacts.remove(&mesh.peer_id());
-    let deadline = context.deadline.min(Instant::now() + CONTACT);
-    let context = Context { deadline, ..context.clone() };
-    let asked = contacts.into_iter().map(|contact| {
-        let request = GetMember { rack: rack.place.id.clone() };
-        mesh.call(contact, &context, request)
-    });
-    let statuses = futures::future::join_all(asked).await.into_iter().flatten();
-    statuses.max_by_key(|status| {
+    let known = survey::members(rack, &contacts, context).await;
+    known.into_iter().map(|(_, status)| status).max_by_key(|status| {
         let leads = status.state == MemberState::Leader;
         let recoveries = status.charter.map_or(0, |charter| charter.lineage.recoveries);
         (leads, recoveries, status.leader.is_some(), status.term)

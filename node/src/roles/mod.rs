@@ -15,6 +15,8 @@
 //! | [`client_only`] | what a node answers that only asks |
 //! | [`orks`] | finds the orchestrators and keeps to one that answers |
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
+//! | [`disk`] | a worker's store, which is opened again when it has failed |
+//! | [`scrub`] | a slow check of what is on it |
 //! | [`standing`] | notes in the slot how much its data matter |
 //! | [`health`] | what a worker and an orchestrator say of themselves over HTTP |
 //! | [`process`] | one role as one process: from settings to an ordered stop |
@@ -22,6 +24,7 @@
 pub mod announce;
 pub mod base;
 pub mod client_only;
+pub mod disk;
 pub mod fill;
 mod founding;
 pub mod health;
@@ -34,6 +37,7 @@ pub mod process;
 pub mod rack;
 pub mod rack_life;
 pub mod recover;
+pub mod scrub;
 pub mod standing;
 pub mod survey;
 pub mod things;

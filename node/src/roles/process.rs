@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::base::{BaseConfig, StartError, bind};
 use super::health::{OrkHealth, WorkerHealth};
-use super::nodes::{GatewayNode, OrkNode, REPLACE_AFTER, WorkerConfig, WorkerNode};
+use super::nodes::{GatewayNode, OrkNode, WorkerConfig, WorkerNode};
 use crate::config::{Environment, Settings};
 use crate::signals::stop_requested;
 use crate::up::{Up, UpConfig, banner, voters};
@@ -51,7 +51,7 @@ pub async fn worker(settings: &Settings, kind: Kind) -> Result<(), StartError> {
         kind,
         racks: settings.racks.clone(),
         replicas: settings.replicas,
-        replace_after: REPLACE_AFTER,
+        replace_after: settings.replace_after,
     };
     let node = starting(Box::pin(WorkerNode::start(&base, slot, &config))).await?;
     let health = WorkerHealth::new(node.mesh.clone(), node.worker.clone());

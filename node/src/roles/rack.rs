@@ -11,10 +11,11 @@ use bookmesh_rpc::api::{
 use bookmesh_rpc::mesh::ItemSink;
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::Things;
-use bookmesh_storage::{Health, Store};
+use bookmesh_storage::{Health, StoreError};
 
 use tokio::sync::Semaphore;
 
+use super::disk::Disk;
 use super::fill::Fills;
 use super::orks::Orks;
 use crate::consensus::Group;
@@ -42,7 +43,7 @@ pub struct Place {
     /// The orchestrators.
     pub orks: Arc<Orks>,
     /// The disk.
-    pub store: Store,
+    pub disk: Disk,
 }
 
 /// One rack on one worker.
@@ -51,14 +52,15 @@ pub struct Rack {
     pub place: Place,
     group: RwLock<Option<Arc<Group<Things>>>>,
     stage: RwLock<Stage>,
-    /// What is filled from here and what is filled here.
-    pub(super) fills: Fills,
-    /// Held by whoever opens the member, or must not have it opened meanwhile.
-    pub(super) turn: Semaphore,
     verdict: RwLock<Verdict>,
     /// What its log said of the rack when it was last looked at.
     charter: RwLock<Option<Charter>>,
     unseated: AtomicBool,
+    damage: RwLock<Option<StoreError>>,
+    /// What is filled from here and what is filled here.
+    pub(super) fills: Fills,
+    /// Held by whoever opens the member, or must not have it opened meanwhile.
+    pub(super) turn: Semaphore,
     /// Lists that may look through the view at once; a scan holds up what is to be applied.
     pub(super) scans: Semaphore,
 }
@@ -95,11 +97,12 @@ impl Rack {
             place,
             group: RwLock::default(),
             stage,
-            fills: Fills::default(),
-            turn: Semaphore::new(1),
             verdict: RwLock::new(Verdict::Counts),
             charter: RwLock::default(),
             unseated: AtomicBool::new(false),
+            damage: RwLock::default(),
+            fills: Fills::default(),
+            turn: Semaphore::new(1),
             scans: Semaphore::new(MAX_SCANS),
         })
     }
@@ -140,6 +143,16 @@ impl Rack {
         self.unseated.load(Ordering::Relaxed)
     }
 
+    /// Its log is not what was written.
+    pub(super) fn set_damage(&self, damage: StoreError) {
+        *self.damage.write().unwrap_or_else(PoisonError::into_inner) = Some(damage);
+    }
+
+    /// What was found to be damaged, once.
+    pub(super) fn take_damage(&self) -> Option<StoreError> {
+        self.damage.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     pub(super) fn set_unseated(&self, unseated: bool) {
         self.unseated.store(unseated, Ordering::Relaxed);
     }
@@ -167,7 +180,7 @@ impl Rack {
     /// # Errors
     /// [`ApiError::Unavailable`] with what the disk says.
     pub(super) fn writable(&self) -> Result<(), ApiError> {
-        match self.place.store.health() {
+        match self.place.disk.health() {
             Health::Healthy => Ok(()),
             Health::Full(why) | Health::Failed(why) => Err(self.unavailable(why)),
         }

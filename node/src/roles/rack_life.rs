@@ -56,6 +56,10 @@ const TEND: Duration = Duration::from_millis(500);
 /// How long a member may hear from no leader before others are asked how it stands.
 const UNLED: Duration = Duration::from_secs(2);
 
+/// What a rack says that was lost here, and that nobody else has.
+const LOST: &str = "its data were damaged here and set aside, and no other member answers: start \
+    one that has them";
+
 /// Why a round did not get there.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Setback {
@@ -119,6 +123,7 @@ pub async fn run(rack: Arc<Rack>) {
                     Unwell::Retired => return retire(&rack).await,
                     Unwell::Unseated => Setback::Other("it is no member any more".into()),
                     Unwell::Superseded => Setback::Foreign,
+                    Unwell::Damaged(damage) => Setback::Store(damage),
                     Unwell::Failed(why) => {
                         close(&rack).await;
                         Setback::Other(format!("its member has failed ({why})"))
@@ -164,6 +169,9 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
         }
     }
     let charter = elsewhere(rack, &[], &context).await.and_then(|status| status.charter);
+    if charter.is_none() && must_join(rack)? {
+        return Err(Setback::Other(LOST.into()));
+    }
     let info = match registered(rack, &identity, charter, &context).await {
         Ok(info) => info,
         // The rack itself is there: the registry has nothing to add that it would need.
@@ -223,7 +231,13 @@ async fn rejoin(
 ) -> Result<(), Setback> {
     join(rack, store, identity, contacts, context).await?;
     rack.set_unseated(false);
-    Ok(())
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.store()?.joined(&name)).await??)
+}
+
+/// Whether this disk had the rack and lost it: then it must never be founded from here again.
+fn must_join(rack: &Rack) -> Result<bool, StoreError> {
+    Ok(rack.place.disk.store()?.must_join().contains(&GroupName::rack(&rack.place.id)))
 }
 
 fn is_confirmed(rack: &Rack) -> bool {
@@ -245,6 +259,8 @@ async fn is_seated(group: &Group<Things>, context: &Context) -> bool {
 enum Unwell {
     /// Its log or its disk has failed.
     Failed(String),
+    /// Its log is not what was written.
+    Damaged(StoreError),
     /// The others took it out of the membership.
     Unseated,
     /// The rack was recovered without it.
@@ -262,6 +278,9 @@ async fn tend(rack: &Rack) -> Unwell {
             Verdict::Counts => {}
             Verdict::Retired => return Unwell::Retired,
             Verdict::Superseded => return Unwell::Superseded,
+        }
+        if let Some(damage) = rack.take_damage() {
+            return Unwell::Damaged(damage);
         }
         let Ok(group) = rack.group() else { return Unwell::Failed("it has ended".into()) };
         if let Err(fatal) = &group.metrics().borrow().running_state {
@@ -337,7 +356,8 @@ async fn rebuild(rack: &Rack) -> Result<(), Setback> {
         let why = "another rack bears this name; give one of the two another, or remove one";
         return Err(Setback::Other(why.into()));
     }
-    wipe(rack).await?;
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    blocking(move || disk.store()?.rebuild(&name)).await??;
     rack.begin_anew();
     Ok(())
 }
@@ -358,8 +378,8 @@ pub(super) async fn close(rack: &Rack) {
 }
 
 async fn wipe(rack: &Rack) -> Result<(), Setback> {
-    let (disk, name) = (rack.place.store.clone(), GroupName::rack(&rack.place.id));
-    Ok(blocking(move || disk.wipe(&name)).await??)
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.store()?.wipe(&name)).await??)
 }
 
 pub(super) async fn open_group(
@@ -402,8 +422,8 @@ pub(super) async fn reopen(rack: &Rack, member: MemberId) -> Result<(), Setback>
 }
 
 async fn open_store(rack: &Rack) -> Result<bookmesh_storage::Group, Setback> {
-    let (store, name) = (rack.place.store.clone(), GroupName::rack(&rack.place.id));
-    Ok(blocking(move || store.group(&name)).await??)
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.group(&name)).await??)
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

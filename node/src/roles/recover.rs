@@ -79,7 +79,7 @@ impl Rack {
         let metrics = group.metrics().borrow().clone();
         let seat = metrics.membership_config.membership().get_node(&member).cloned();
         let seat = seat.ok_or_else(|| ApiError::invalid("member", "is in no membership"))?;
-        let (disk, name) = (self.place.store.clone(), GroupName::rack(&self.place.id));
+        let (disk, name) = (self.place.disk.clone(), GroupName::rack(&self.place.id));
         let store = tokio::task::spawn_blocking(move || disk.group(&name)).await;
         let store = store.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
         match recovery::decide(&store, member, seat, last_index).await {

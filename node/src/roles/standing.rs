@@ -1,6 +1,7 @@
 //! Notes in the slot how much its data matter, so that a later start takes the ones that matter
 //! most first.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,12 +53,11 @@ async fn keep(
 
 /// Writes what the worker's racks say now, if that is something else than before.
 async fn note(mut slot: Slot, worker: &Worker) -> Option<Slot> {
-    let standing = worker.racks().filter_map(|rack| of(rack)).min();
-    let Some(standing) = standing.filter(|standing| *standing != slot.standing()) else {
-        return Some(slot);
-    };
+    let notes = worker.racks().filter_map(|rack| of(rack));
+    // The most important standing, and the newest knowledge of those that have it.
+    let Some((standing, Reverse(known))) = notes.min() else { return Some(slot) };
     let noted = tokio::task::spawn_blocking(move || {
-        let result = slot.set_standing(standing);
+        let result = slot.set_standing(standing, known);
         (slot, result)
     });
     let (slot, result) = noted.await.ok()?;
@@ -68,17 +68,19 @@ async fn note(mut slot: Slot, worker: &Worker) -> Option<Slot> {
 }
 
 /// What this node is in a rack. One that has seen nothing of the rack yet says nothing.
-fn of(rack: &Rack) -> Option<bookmesh_storage::Standing> {
+fn of(rack: &Rack) -> Option<(bookmesh_storage::Standing, Reverse<u64>)> {
     use bookmesh_storage::Standing::{Learner, Left, Voter};
     let status = rack.status().ok()?;
     status.charter?;
+    let known = rack.group().ok()?.membership_index();
     if rack.is_unseated() {
-        return Some(Left);
+        return Some((Left, Reverse(known)));
     }
     let mine = status.members.iter().find(|member| member.member == status.member);
-    Some(match mine.map(|member| member.role) {
+    let standing = match mine.map(|member| member.role) {
         Some(MemberRole::Voter) => Voter,
         Some(MemberRole::Learner) => Learner,
         None => Left,
-    })
+    };
+    Some((standing, Reverse(known)))
 }

@@ -11,6 +11,7 @@ mod a_rack_of_three_outlives_any_one;
 mod a_rack_without_majority_is_recovered;
 mod a_second_signal_ends_at_once;
 mod a_stranger_gets_nothing;
+mod a_worker_without_its_disk_is_another_member;
 mod an_orchestrator_comes_back;
 mod data_at_rest_is_sealed;
 mod goodbooks_read_back_exactly;
@@ -18,6 +19,7 @@ mod kill_nine_during_an_import;
 mod mdns_finds_a_mesh_on_the_lan;
 mod one_bootstrap_address_is_enough;
 mod openraft_accepts_our_storage;
+mod scaling_down_and_up_loses_nothing;
 #[path = "../support/mod.rs"]
 mod support;
 mod the_leader_is_killed_five_times;

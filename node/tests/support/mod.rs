@@ -4,6 +4,7 @@ pub mod api;
 pub mod lan;
 pub mod lan_mesh;
 pub mod mesh;
+pub mod probe;
 pub mod process;
 pub mod rack;
 pub mod writers;

@@ -11,6 +11,7 @@ mod kill;
 mod log_order;
 mod opening;
 mod power_cut;
+mod rebuilding;
 mod secrecy;
 mod sliced_deltas;
 mod slots;
