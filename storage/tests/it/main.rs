@@ -6,12 +6,14 @@ mod strace;
 mod support;
 
 mod damage;
+mod disk_full;
 mod forgotten_keys;
 mod kill;
 mod log_order;
 mod opening;
 mod power_cut;
 mod rebuilding;
+mod reopening;
 mod secrecy;
 mod sliced_deltas;
 mod slots;
