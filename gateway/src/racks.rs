@@ -281,6 +281,7 @@ mod tests {
             members: vec![peer(1), peer(2)],
             things: 5,
             writable: true,
+            since_ms: 0,
         }
     }
 

@@ -256,6 +256,7 @@ mod tests {
             members: vec![peer(1), peer(2), peer(3)],
             things: 5,
             writable: true,
+            since_ms: 0,
         }
     }
 

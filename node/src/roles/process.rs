@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::base::{BaseConfig, StartError, bind};
 use super::health::{OrkHealth, WorkerHealth};
 use super::nodes::{GatewayNode, OrkNode, WorkerConfig, WorkerNode};
+use super::ork_life::OrkConfig;
 use crate::config::{Environment, Settings};
 use crate::signals::{Tie, stop_requested};
 use crate::up::{Up, UpConfig, banner, voters};
@@ -31,8 +32,14 @@ const ADOPT_FOR: Duration = Duration::from_secs(3);
 pub async fn ork(settings: &Settings) -> Result<(), StartError> {
     let base = base(settings)?;
     let listener = bind(http(settings)).await?;
-    let slot = Slot::take_named(&settings.data_dir, "ork")?;
-    let node = starting(&Tie::NONE, Box::pin(OrkNode::start(&base, slot, ADOPT_FOR))).await?;
+    let slot = Slot::take_series(&settings.data_dir, "ork")?;
+    let config = OrkConfig {
+        replicas: settings.ork_replicas,
+        replace_after: settings.replace_after,
+        adopt_for: ADOPT_FOR,
+        first: base.bootstrap.is_empty() && !base.looks_on_lan(),
+    };
+    let node = starting(&Tie::NONE, Box::pin(OrkNode::start(&base, slot, config))).await?;
     let health = OrkHealth::new(node.mesh.clone(), node.ork.clone());
     serve_ops("ork", settings, &Tie::NONE, listener, &node.mesh, Arc::new(health)).await?;
     node.stop().await;

@@ -5,6 +5,7 @@ mod disk;
 mod strace;
 mod support;
 
+mod clients_keys;
 mod damage;
 mod forgotten_keys;
 mod kill;

@@ -35,7 +35,7 @@ impl FakeOrk {
     }
 
     pub(crate) fn set(&self, racks: Vec<RackRoute>) {
-        self.routes.send_replace(RouteTable { racks });
+        self.routes.send_modify(|routes| routes.racks = racks);
     }
 
     pub(crate) fn refuses(&self, error: ApiError) {
@@ -54,6 +54,7 @@ impl FakeOrk {
             incarnation: Incarnation::default(),
             recoveries: 0,
             confirmed: true,
+            since_ms: 0,
             retired: true,
         };
         self.retired.lock().unwrap().push(request);

@@ -140,6 +140,7 @@ pub(crate) fn route(worker: &FakeWorker) -> RackRoute {
         members: vec![worker.peer],
         things: 0,
         writable: true,
+        since_ms: 0,
     }
 }
 
