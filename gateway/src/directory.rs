@@ -2,9 +2,11 @@
 //! short lock and one reference count; replaced whole, never changed in place.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bookmesh_rpc::api::{Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable};
+use bookmesh_rpc::api::{
+    Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable, Settings,
+};
 use bookmesh_rpc::peer::PeerId;
 use tokio::sync::watch;
 
@@ -51,13 +53,6 @@ impl Table {
     pub(crate) fn all(&self) -> &[Arc<RackRoute>] {
         &self.by_number
     }
-
-    /// The rack that takes the next thing when the client does not care: the least filled of
-    /// those that have a leader, else of those that are founded.
-    pub(crate) fn least_filled(&self, kind: Kind) -> Option<&Arc<RackRoute>> {
-        let founded = self.of_kind(kind).filter(|rack| rack.confirmed);
-        founded.min_by_key(|rack| (rack.leader.is_none(), rack.things, rack.number))
-    }
 }
 
 /// A rack by an orchestrator's news, where they are at least as new as what was known.
@@ -88,17 +83,29 @@ pub(crate) struct Knowledge {
     pub(crate) table: Arc<Table>,
     /// An orchestrator's stream is open: what neither it nor one before it named does not exist.
     pub(crate) live: bool,
+    /// An orchestrator told its table at least once: what there is beside it is new.
+    pub(crate) told: bool,
 }
 
 /// The current knowledge; everything that learns something writes here.
 #[derive(Debug)]
 pub(crate) struct Directory {
     knowledge: watch::Sender<Knowledge>,
+    settings: Mutex<Settings>,
 }
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self { knowledge: watch::Sender::new(Knowledge::default()) }
+        Self { knowledge: watch::Sender::new(Knowledge::default()), settings: Mutex::default() }
+    }
+
+    /// What holds for the whole mesh, as an orchestrator said last.
+    pub(crate) fn settings(&self) -> Settings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     pub(crate) fn knowledge(&self) -> Knowledge {
@@ -133,7 +140,7 @@ impl Directory {
             let unnamed = unnamed.filter(|known| !retired.contains(&known.id));
             let unnamed = unnamed.take(MAX_REMEMBERED).map(|known| Arc::new(unled(known)));
             let table = Table::of(news.all().iter().cloned().chain(unnamed));
-            *knowledge = Knowledge { table: Arc::new(table), live: true };
+            *knowledge = Knowledge { table: Arc::new(table), live: true, told: true };
         });
     }
 
@@ -154,6 +161,7 @@ impl Directory {
     /// A member told how its rack stands.
     pub(crate) fn learn(&self, status: &MemberStatus) -> Option<Arc<RackRoute>> {
         let number = status.charter?.number;
+        let known = self.table().rack(&status.rack).cloned();
         let learned = RackRoute {
             id: status.rack.clone(),
             kind: status.kind,
@@ -164,6 +172,7 @@ impl Directory {
             members: status.members.iter().map(|member| member.peer).collect(),
             things: status.things,
             writable: status.writable,
+            since_ms: known.map_or(0, |known| known.since_ms),
         };
         self.knowledge.send_if_modified(|knowledge| {
             let known = knowledge.table.rack(&learned.id);
@@ -212,6 +221,7 @@ mod tests {
             members: vec![peer(1), peer(2)],
             things,
             writable: true,
+            since_ms: 0,
         }
     }
 
@@ -227,17 +237,6 @@ mod tests {
         assert!(table.numbered(Kind::Order, 7).is_none());
         let numbers: Vec<_> = table.of_kind(Kind::Book).map(|rack| rack.number).collect();
         assert_eq!(numbers, [2, 7]);
-    }
-
-    #[test]
-    fn a_new_thing_goes_where_there_is_a_leader_and_most_room() {
-        let mut dead = route("dead", 0, 0);
-        dead.leader = None;
-        let mut unfounded = route("unfounded", 1, 0);
-        unfounded.confirmed = false;
-        let table = Table::new([dead, unfounded, route("full", 2, 9), route("free", 3, 4)]);
-        assert_eq!(table.least_filled(Kind::Book).unwrap().id.as_str(), "free");
-        assert!(table.least_filled(Kind::Order).is_none());
     }
 
     #[test]

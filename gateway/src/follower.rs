@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::{
-    Announce, GetMember, NodeRole, RackId, RackRoute, RouteTable, WatchRoutes,
+    Announce, Announced, GetMember, NodeRole, RackId, RackRoute, RouteTable, WatchRoutes,
 };
 use bookmesh_rpc::mesh::{Context, Items};
 use bookmesh_rpc::orks::Orks;
@@ -30,7 +30,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// dropped or the mesh is closed.
 pub(crate) async fn run(mesh: Mesh, orks: Arc<Orks>, directory: Arc<Directory>, version: String) {
     tokio::select! {
-        () = announce(&mesh, &orks, version) => {}
+        () = announce(&mesh, &orks, &directory, version) => {}
         () = follow(&mesh, &orks, &directory) => {}
     }
 }
@@ -105,7 +105,7 @@ async fn silence(orks: &Orks, ork: PeerId) -> String {
     "it answers no announcement".to_owned()
 }
 
-async fn announce(mesh: &Mesh, orks: &Arc<Orks>, version: String) {
+async fn announce(mesh: &Mesh, orks: &Arc<Orks>, directory: &Arc<Directory>, version: String) {
     let now = || {
         let (role, version, addresses) = (NodeRole::Gateway, version.clone(), mesh.addresses());
         Arc::new(Announce { role, version, addresses, racks: Vec::new() })
@@ -117,8 +117,10 @@ async fn announce(mesh: &Mesh, orks: &Arc<Orks>, version: String) {
             news.send_replace(now());
         }
     };
+    let directory = directory.clone();
+    let heard = move |announced: Announced| directory.set_settings(announced.settings);
     tokio::select! {
-        () = orks.clone().announce(news.subscribe(), |_, _| ()) => {}
+        () = orks.clone().announce(news.subscribe(), heard) => {}
         () = saying => {}
     }
 }

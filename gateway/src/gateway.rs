@@ -32,7 +32,7 @@ pub struct GatewayConfig {
     pub request_timeout: Duration,
     /// Origins that browsers may call from, separated by commas; `*` is any, none is none.
     pub cors_origin: Option<String>,
-    /// Voters that each rack aims for, by which `/health` judges.
+    /// Voters that each rack aims for, by which `/health` judges, unless the mesh's settings say.
     pub replicas: usize,
     /// Errors tell developers more: which peer failed, and how. Never causes of internal errors.
     pub detailed_errors: bool,
@@ -73,7 +73,7 @@ impl Gateway {
         let following = follower::run(mesh.clone(), orks.clone(), directory.clone(), version);
         let follower = tokio::spawn(following);
         let (open, closing) = watch::channel(());
-        let app = Arc::new(App::new(mesh, orks, directory, closing));
+        let app = Arc::new(App::new(mesh, orks, directory, config.replicas, closing));
         Self { app, config, follower, _open: open }
     }
 
@@ -94,7 +94,7 @@ impl Gateway {
 
     /// What `/health` and `/ready` answer from.
     pub fn health_source(&self) -> Arc<dyn HealthSource> {
-        Arc::new(MeshHealth { app: self.app.clone(), replicas: self.config.replicas })
+        Arc::new(MeshHealth { app: self.app.clone() })
     }
 
     /// Waits until the gateway can reach that rack's leader; false when it can't within the time.

@@ -101,10 +101,11 @@ impl Up {
             replicas: voters(config.workers),
             replace_after: REPLACE_AFTER,
         };
-        let starting = (0..config.workers).map(|number| {
+        let starting = (0..config.workers).map(|_| {
             let (base, worker) = (&base, &worker);
             async move {
-                let slot = Slot::take_named(&base.data_dir, &format!("worker-{number}"))?;
+                // The last voter's first, if there were more workers the last time.
+                let slot = Slot::take_numbered(&base.data_dir, "worker")?;
                 WorkerNode::start(base, slot, worker).await
             }
         });

@@ -6,6 +6,7 @@
 //! generation; when deltas outgrow what they began with, a new generation begins and the old
 //! one's parts are removed.
 
+use std::ops::RangeInclusive;
 use std::sync::RwLock;
 
 use bookmesh_rpc::codec;
@@ -153,7 +154,8 @@ impl Checkpointer {
     /// Blocks on the disk; appends wait for a part at most.
     ///
     /// # Errors
-    /// [`StoreError`]; the checkpoint before stays.
+    /// [`StoreError`]; the checkpoint before stays. [`StoreError::DiskFull`] as soon as
+    /// [`crate::Store::room`] says so: what room there is then is for the log.
     pub fn save<V: View, S: AsMut<V>>(
         &mut self,
         state: &RwLock<S>,
@@ -162,6 +164,21 @@ impl Checkpointer {
         let group = self.group.clone();
         let mut writing = group.begin_checkpoint(self.full_next)?;
         self.full_next = true;
+        let written = Self::write(&mut writing, state, head);
+        if matches!(written, Err(StoreError::DiskFull { .. })) && writing.full {
+            // Half a generation is of no use, and takes the room that there is.
+            writing.remove(writing.flip.generation..=writing.flip.generation)?;
+        }
+        self.full_next = !written?;
+        Ok(())
+    }
+
+    /// Answers whether there was something to save, and it is saved.
+    fn write<V: View, S: AsMut<V>>(
+        writing: &mut Writing<'_>,
+        state: &RwLock<S>,
+        head: impl FnOnce(&mut S) -> Bytes,
+    ) -> Result<bool, StoreError> {
         if writing.full {
             write(state).as_mut().begin_full();
             let mut after = None;
@@ -181,13 +198,12 @@ impl Checkpointer {
         let (parts, applied_index, head) = {
             let mut state = write(state);
             let view = state.as_mut();
-            let Some(applied_index) = view.applied_index() else { return Ok(()) };
+            let Some(applied_index) = view.applied_index() else { return Ok(false) };
             (view.take_delta(), applied_index, head(&mut state))
         };
         writing.put(parts)?;
         writing.finish(applied_index, head)?;
-        self.full_next = false;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -218,6 +234,7 @@ impl Group {
     }
 
     fn begin_checkpoint(&self, full: bool) -> Result<Writing<'_>, StoreError> {
+        self.0.core.space.room()?;
         let mut state = self.usable()?;
         if state.checkpoint_running {
             return Err(StoreError::CheckpointRunning { group: self.0.name.clone() });
@@ -226,13 +243,18 @@ impl Group {
             Err(StoreError::CorruptValue { .. }) => None,
             flip => flip?,
         };
-        state.checkpoint_running = true;
         let outgrown =
             |flip: &Flip| flip.delta_bytes > SMALL_BYTES && flip.delta_bytes > flip.full_bytes;
         let (flip, full) = match there {
             Some(flip) if !full && !outgrown(&flip) => (flip, false),
-            there => (Flip::new(self.next_generation(there.as_ref())?), true),
+            there => {
+                // Both are there for a while.
+                let bytes = there.as_ref().map_or(0, |flip| flip.full_bytes + flip.delta_bytes);
+                self.0.core.space.room_for(bytes)?;
+                (Flip::new(self.next_generation(there.as_ref())?), true)
+            }
         };
+        state.checkpoint_running = true;
         Ok(Writing { group: self, flip, full })
     }
 
@@ -261,6 +283,7 @@ impl Writing<'_> {
     }
 
     fn put_part(&mut self, part: &[u8]) -> Result<(), StoreError> {
+        self.group.0.core.space.room()?;
         let view = self.group.0.trees.view.clone();
         let mut values = Vec::new();
         for (number, fragment) in (0..=u8::MAX).zip(cut(part)) {
@@ -269,6 +292,7 @@ impl Writing<'_> {
             values.push((key, sealed.map_err(|Fault(why)| StoreError::Failed { why })?));
         }
         let bytes = values.iter().map(|(_, sealed)| sealed.len()).sum();
+        self.group.0.core.space.take(bytes)?;
         let work = move |_: &Engine| {
             values.into_iter().try_for_each(|(key, sealed)| view.insert_sealed(&key, sealed))
         };
@@ -281,7 +305,7 @@ impl Writing<'_> {
     }
 
     /// Makes it the one that counts.
-    fn finish(mut self, applied_index: u64, head: Bytes) -> Result<(), StoreError> {
+    fn finish(&mut self, applied_index: u64, head: Bytes) -> Result<(), StoreError> {
         if head.len() > MAX_HEAD_BYTES {
             return Err(StoreError::ValueTooLarge { bytes: head.len() });
         }
@@ -294,13 +318,17 @@ impl Writing<'_> {
         let bytes = sealed.len();
         let work = Box::new(move |_: &Engine| meta.insert_sealed(&CHECKPOINT, sealed));
         blocking(|done| self.group.write(bytes, Sync::Commit, work, done))?;
-        if self.full { self.remove_older() } else { Ok(()) }
+        match self.flip.generation.checked_sub(1) {
+            Some(older) if self.full => self.remove(0..=older),
+            _ => Ok(()),
+        }
     }
 
-    fn remove_older(&self) -> Result<(), StoreError> {
-        let Some(older) = self.flip.generation.checked_sub(1) else { return Ok(()) };
+    /// Removes all parts of these generations.
+    fn remove(&self, generations: RangeInclusive<u64>) -> Result<(), StoreError> {
+        let (from, to) = generations.into_inner();
         loop {
-            let keys = part_key(0, 0, 0)..=part_key(older, u32::MAX, u8::MAX);
+            let keys = part_key(from, 0, 0)..=part_key(to, u32::MAX, u8::MAX);
             let view = self.group.0.trees.view.clone();
             let old: Result<Vec<_>, Fault> =
                 view.scan_sealed(keys).take(REMOVED_AT_ONCE).map(|pair| Ok(pair?.0)).collect();

@@ -1,12 +1,12 @@
 //! sled, and nothing else names it. Its panics on damaged files become faults, and a commit is
 //! what a power cut can't take back.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
 use crate::files;
@@ -17,6 +17,9 @@ const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes of one value, less its seal. A leaf of sled's tree holds up to 17 values, 20
 /// after a merge; 20 of these stay under a quarter of a segment whatever happens to the leaf.
 pub(crate) const FRAGMENT_BYTES: usize = 48 * 1024;
+/// See [`wait_until_free`].
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Where sled's files are within a store.
 pub(crate) const DIR: &str = "db";
 
@@ -42,6 +45,7 @@ impl Engine {
     /// Opens or makes the database below `dir`, and makes it durable.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
         let path = dir.join(DIR);
+        wait_until_free(&path)?;
         let config = sled::Config::new()
             .path(&path)
             .segment_size(SEGMENT_BYTES)
@@ -72,9 +76,18 @@ impl Engine {
         guarded(|| self.db.open_tree(name)).map(Tree)
     }
 
-    /// Removes a tree with all in it.
+    /// Removes a tree with all in it. Pages that are damaged, and those behind them, are not
+    /// freed: they are of no tree then, and take their space as long as the database is there.
+    /// Fails when the damage is on the way from the root to the first leaf.
     pub(crate) fn drop_tree(&self, name: &str) -> Result<(), Fault> {
-        guarded(|| self.db.drop_tree(name)).map(drop)
+        let drop_tree = || guarded(|| self.db.drop_tree(name)).map(drop);
+        let Err(Fault(why)) = drop_tree() else { return Ok(()) };
+        // When the damage is behind the root, the name is free all the same.
+        if self.tree(name)?.last_key()?.is_some() {
+            return Err(Fault(why));
+        }
+        tracing::warn!(tree = name, %why, "a damaged tree is gone, but not all of its space free");
+        drop_tree()
     }
 
     /// Makes all writes before it durable.
@@ -93,11 +106,18 @@ impl Tree {
     }
 
     pub(crate) fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), Fault> {
-        guarded(|| self.0.insert(key, value)).map(drop)
+        let value = sled::IVec::from(value);
+        guarded(|| {
+            let inserted = self.0.insert(key, value.clone()).map(drop);
+            spare_others(inserted, || Ok(self.0.get(key)?.as_ref() == Some(&value)))
+        })
     }
 
     pub(crate) fn remove(&self, key: &[u8]) -> Result<(), Fault> {
-        guarded(|| self.0.remove(key)).map(drop)
+        guarded(|| {
+            let removed = self.0.remove(key).map(drop);
+            spare_others(removed, || Ok(self.0.get(key)?.is_none()))
+        })
     }
 
     pub(crate) fn last_key(&self) -> Result<Option<Vec<u8>>, Fault> {
@@ -129,6 +149,22 @@ impl Iterator for Scan {
     }
 }
 
+/// A write may move some page of any tree to another place on the way, to free a segment. That
+/// fails when that page is damaged, and the write is done nevertheless: damage to one group is no
+/// reason to fail the others.
+fn spare_others(
+    written: sled::Result<()>,
+    is_done: impl FnOnce() -> sled::Result<bool>,
+) -> sled::Result<()> {
+    match written {
+        Err(sled::Error::Corruption { at, .. }) if is_done()? => {
+            tracing::warn!(?at, "a damaged page could not be moved");
+            Ok(())
+        }
+        written => written,
+    }
+}
+
 /// Recovery reads whatever is in the files; on a thread of its own, as a panic may leave that
 /// thread's state unusable.
 fn recover(config: sled::Config) -> Result<sled::Db, NotOpened> {
@@ -137,6 +173,30 @@ fn recover(config: sled::Config) -> Result<sled::Db, NotOpened> {
     match running.join() {
         Ok(opened) => opened.map_err(not_opened),
         Err(panic) => Err(NotOpened::Damaged(panic_text(panic.as_ref()))),
+    }
+}
+
+/// sled lets its lock go when its last write is done, which may be a little after its last handle
+/// is gone, and says of a lock what it says of damage.
+fn wait_until_free(path: &Path) -> Result<(), OpenError> {
+    let file = path.join("db");
+    let found = match File::open(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|error| OpenError::io(&file, &error))?,
+    };
+    let begun = Instant::now();
+    loop {
+        match found.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(OpenError::io(&file, &error)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAIT => {
+                #[allow(clippy::disallowed_methods, reason = "opening is never done on one")]
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::Locked { dir: path.to_owned() });
+            }
+        }
     }
 }
 
@@ -158,6 +218,10 @@ fn not_opened(error: sled::Error) -> NotOpened {
             NotOpened::Damaged(error.to_string())
         }
         sled::Error::Io(error) => NotOpened::Disk(error),
+        // What another store's files did to a thread that all share says nothing of this one's.
+        sled::Error::ReportableBug(why) if why.contains("IO thread") => {
+            NotOpened::Disk(io::Error::other(why))
+        }
         other => NotOpened::Damaged(other.to_string()),
     }
 }
@@ -176,4 +240,69 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
     let short: String = text.chars().take(200).collect();
     format!("sled gave up: {short}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngCore;
+
+    fn noise() -> Vec<u8> {
+        let mut bytes = vec![0; 40_000];
+        rand::rng().fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Overwrites one tree again and again, so that segments are freed and used anew.
+    fn churn(engine: &Engine, rounds: u8) {
+        let tree = engine.tree("busy").unwrap();
+        for round in 0..rounds {
+            for key in 0..60_u8 {
+                tree.insert(&[key], vec![round; 40_000]).unwrap();
+                if key % 20 == 0 {
+                    engine.commit().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_damaged_does_not_fail_the_writes_that_would_move_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), 1024 * 1024).unwrap();
+        let mut values = Vec::new();
+        let quiet = engine.tree("quiet").unwrap();
+        for key in 0..60 {
+            values.push(noise());
+            quiet.insert(&[key], values[usize::from(key)].clone()).unwrap();
+            churn(&engine, 1);
+        }
+        engine.commit().unwrap();
+        let path = dir.path().join(DIR).join("db");
+        let before = std::fs::read(&path).unwrap();
+        drop((quiet, engine));
+        // sled notes where its pages are when it is opened, and goes by that from then on.
+        drop(Engine::open(dir.path(), 1024 * 1024).unwrap());
+        let mut bytes = std::fs::read(&path).unwrap();
+        // What it reads nevertheless is the segment where it goes on.
+        let newest = (0..bytes.len()).find(|at| before.get(*at) != Some(&bytes[*at])).unwrap();
+        // The first leaf is spared: a tree with that damaged can't be dropped.
+        let places: Vec<_> = values[20..]
+            .iter()
+            .flat_map(|value| bytes.windows(32).enumerate().filter(|(_, at)| *at == &value[..32]))
+            .map(|(at, _)| at + 100)
+            .filter(|at| at / SEGMENT_BYTES != newest / SEGMENT_BYTES)
+            .collect();
+        assert!(places.len() > values.len() / 4, "{}", places.len());
+        places.iter().for_each(|at| bytes[*at] ^= 1);
+        std::fs::write(&path, bytes).unwrap();
+
+        let engine = Engine::open(dir.path(), 1024 * 1024).unwrap();
+        churn(&engine, 60);
+        let quiet = engine.tree("quiet").unwrap();
+        assert!((0..60).any(|key| quiet.get(&[key]).is_err()));
+        engine.drop_tree("quiet").unwrap();
+        assert!(!engine.trees().contains(&"quiet".to_owned()));
+        churn(&engine, 5);
+    }
 }

@@ -158,7 +158,9 @@ pub enum StoreError {
         needed_bytes: u64,
     },
     /// Writing failed once and is not tried again, as nobody knows what is on disk.
-    #[error("the store has failed ({why}): restart the node when the disk is well")]
+    #[error(
+        "the store has failed ({why}): it is opened again, or the node is, when the disk is well"
+    )]
     Failed {
         /// The first fault.
         why: String,

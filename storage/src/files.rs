@@ -9,6 +9,7 @@ use std::path::Path;
 pub(crate) const SECRET_MODE: u32 = 0o600;
 /// What other files get, less the process's umask.
 pub(crate) const PLAIN_MODE: u32 = 0o644;
+const CHECK: &str = "check ";
 
 /// Writes a file beside its place, syncs it, and moves it there.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -55,6 +56,20 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     fs::read(path).map(Some)
 }
 
+/// A text with a checksum of it as its last line.
+pub(crate) fn checked(mut text: String) -> String {
+    let check = blake3::hash(text.as_bytes());
+    text.push_str(&format!("{CHECK}{check}\n"));
+    text
+}
+
+/// The text that [`checked`] was given; `None` when the bytes are none that it made.
+pub(crate) fn unchecked(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (lines, check) = text.strip_suffix('\n')?.rsplit_once(CHECK)?;
+    (blake3::hash(lines.as_bytes()).to_hex().as_str() == check).then_some(lines)
+}
+
 /// Makes a directory and all above it durable.
 pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
@@ -67,6 +82,12 @@ pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         _ => sync_parent(path),
     }
+}
+
+/// Moves a directory to another name beside it; durable when it returns.
+pub(crate) fn rename_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_parent(to)
 }
 
 /// Makes the names in a directory durable.

@@ -87,6 +87,9 @@ impl Group {
     /// Appends entries, each the next of the one before; an empty log takes any first index.
     /// They are readable when this returns, and durable when `done` is told so. Waits while the
     /// writer's queue is full: not for async threads unless few are in flight.
+    /// A disk that is nearly full refuses them only below the floor, a quarter of
+    /// [`crate::StoreConfig::min_free_bytes`]: whoever takes new ones from users asks
+    /// [`Group::room`] first.
     ///
     /// # Errors
     /// [`StoreError::NotConsecutive`], [`StoreError::TooLarge`], [`StoreError::DiskFull`],
@@ -188,6 +191,14 @@ impl Group {
             self.lock().tail.stored(index, epoch);
             self.0.core.marks.raise(&self.0.name, mark);
         }
+    }
+
+    /// See [`crate::Store::room`].
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], or [`StoreError::Read`] when that can't be told.
+    pub fn room(&self) -> Result<(), StoreError> {
+        self.0.core.space.room()
     }
 
     /// As [`Group::append`]; returns when the entries are durable.

@@ -14,6 +14,8 @@
 //! | `queue`, `writer` | everything that waits, committed once |
 //! | `engine` | sled, and the `fdatasync` that it lacks |
 //! | `marks` | how far each log had come, for when sled forgets |
+//! | `scrub` | a slow check of a log that is in use |
+//! | `set_aside`, `lost` | a store that can't be opened makes place; what it had must be joined |
 //! | `checkpoint` | views on disk |
 //! | [`view`] | what a log adds up to, in memory |
 //! | `sealed`, `trees`, `names` | encrypted trees, and their names |
@@ -26,13 +28,16 @@ mod files;
 mod format;
 mod group;
 mod key;
+mod lost;
 mod marks;
 mod names;
 mod queue;
 mod reading;
 mod record;
 mod scan;
+mod scrub;
 mod sealed;
+mod set_aside;
 mod slots;
 mod space;
 mod store;
@@ -46,9 +51,12 @@ pub use error::{OpenError, StoreError};
 pub use format::FORMAT_VERSION;
 pub use group::{Group, MAX_VALUE_BYTES};
 pub use key::{KEY_BYTES, StoreKey};
+pub use lost::MustJoin;
 pub use names::{GroupName, NameError};
 pub use queue::Done;
 pub use record::{MAX_HEAD_BYTES, Record};
+pub use scrub::{Progress, Scrub};
+pub use set_aside::SetAside;
 pub use slots::{MAX_SLOTS, Slot, SlotError, Standing};
 pub use store::{DEFAULT_CACHE_BYTES, DEFAULT_MIN_FREE_BYTES, Health, Store, StoreConfig};
 pub use trees::MetaKey;

@@ -139,18 +139,11 @@ fn encode(marks: &BTreeMap<GroupName, Mark>) -> String {
         let index = mark.index.map_or("-".to_owned(), |index| index.to_string());
         let _ = writeln!(text, "{group} {index} {}", mark.hash);
     }
-    let check = blake3::hash(text.as_bytes());
-    let _ = writeln!(text, "check {check}");
-    text
+    files::checked(text)
 }
 
 fn decode(bytes: &[u8]) -> Option<BTreeMap<GroupName, Mark>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (lines, check) = text.strip_suffix('\n')?.rsplit_once("check ")?;
-    if blake3::hash(lines.as_bytes()).to_hex().as_str() != check {
-        return None;
-    }
-    lines.lines().map(decode_line).collect()
+    files::unchecked(bytes)?.lines().map(decode_line).collect()
 }
 
 fn decode_line(line: &str) -> Option<(GroupName, Mark)> {

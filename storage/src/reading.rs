@@ -61,6 +61,15 @@ impl Group {
     }
 
     fn read_stored(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<Record>, StoreError> {
+        let read = self.read_disk(range, max_bytes);
+        // A wipe takes away what is being read: that is no damage.
+        if read.is_err() {
+            drop(self.usable()?);
+        }
+        read
+    }
+
+    fn read_disk(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<Record>, StoreError> {
         let mut records = Vec::new();
         let mut bytes = 0;
         let mut expected = range.start;

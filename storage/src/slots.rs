@@ -1,6 +1,8 @@
 //! Slots of a data directory: replicas of one service share a volume, and each takes a slot, with
 //! that slot's key and store, as its own.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use crate::files;
 
 /// Slots of one directory: more nodes than one machine runs.
 pub const MAX_SLOTS: usize = 1000;
-const NUMBERED: &str = "slot-";
+const WORKER: &str = "slot";
 const LOCK: &str = "LOCK";
 const STANDING: &str = "standing";
 const NODE_KEY: &str = "node.key";
@@ -89,32 +91,69 @@ pub enum SlotError {
     },
 }
 
+/// What a slot's note says. Ordered as slots are taken: by standing, then the newest knowledge
+/// first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Note {
+    standing: Standing,
+    known: Reverse<u64>,
+}
+
 /// One taken slot; free again when this is dropped.
 #[derive(Debug)]
 pub struct Slot {
     path: PathBuf,
-    standing: Standing,
+    note: Note,
     /// Its lock goes with it.
     _lock: File,
 }
 
 impl Slot {
-    /// Takes the free numbered slot that matters most; a new one when none is free.
+    /// Takes the free one of `slot-0`, `slot-1`, … that matters most: a voter's before a
+    /// learner's before one that left before an empty one, of equals the one whose node knew the
+    /// latest membership, then the lowest number. A new one when none is free.
     ///
     /// # Errors
     /// [`SlotError::NoneFree`], [`SlotError::Io`].
     pub fn take(data_dir: &Path) -> Result<Self, SlotError> {
+        Self::take_numbered(data_dir, WORKER)
+    }
+
+    /// As [`Slot::take`], of the series `worker-0`, `worker-1`, … for the prefix `worker`.
+    ///
+    /// # Errors
+    /// As [`Slot::take`], and [`SlotError::BadName`].
+    pub fn take_numbered(data_dir: &Path, prefix: &str) -> Result<Self, SlotError> {
+        check_name(prefix)?;
+        Self::take_of(data_dir, |number| format!("{prefix}-{number}"))
+    }
+
+    /// As [`Slot::take`], of the series `ork`, `ork-1`, `ork-2`, … for the prefix `ork`.
+    ///
+    /// # Errors
+    /// As [`Slot::take`], and [`SlotError::BadName`].
+    pub fn take_series(data_dir: &Path, prefix: &str) -> Result<Self, SlotError> {
+        check_name(prefix)?;
+        Self::take_of(data_dir, |number| match number {
+            0 => prefix.to_owned(),
+            number => format!("{prefix}-{number}"),
+        })
+    }
+
+    fn take_of(data_dir: &Path, name: impl Fn(usize) -> String) -> Result<Self, SlotError> {
         files::make_dir(data_dir).map_err(io(data_dir))?;
-        let mut known = numbered(data_dir)?;
-        known.sort_by_key(|(number, standing)| (*standing, *number));
-        for (number, _) in &known {
-            if let Some(slot) = Self::try_take(&path(data_dir, *number))? {
-                return Ok(slot);
+        let there = names(data_dir)?;
+        let mut known = Vec::new();
+        for number in 0..MAX_SLOTS {
+            if there.contains(&name(number)) {
+                known.push((note(&data_dir.join(name(number)))?, number));
             }
         }
-        for number in (0..MAX_SLOTS).filter(|new| known.iter().all(|(number, _)| number != new)) {
+        known.sort_unstable();
+        let new = (0..MAX_SLOTS).filter(|number| !there.contains(&name(*number)));
+        for number in known.iter().map(|(_, number)| *number).chain(new) {
             // Another process may make the same one now.
-            if let Some(slot) = Self::try_take(&path(data_dir, number))? {
+            if let Some(slot) = Self::try_take(&data_dir.join(name(number)))? {
                 return Ok(slot);
             }
         }
@@ -126,10 +165,7 @@ impl Slot {
     /// # Errors
     /// [`SlotError::InUse`], [`SlotError::BadName`], [`SlotError::Io`].
     pub fn take_named(data_dir: &Path, name: &str) -> Result<Self, SlotError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-            return Err(SlotError::BadName(name.chars().take(64).collect()));
-        }
+        check_name(name)?;
         let path = data_dir.join(name);
         Self::try_take(&path)?.ok_or(SlotError::InUse { path })
     }
@@ -146,8 +182,8 @@ impl Slot {
                 return Err(SlotError::Io { path: lock_path, source });
             }
         }
-        let standing = standing(path)?;
-        Ok(Some(Self { path: path.to_owned(), standing, _lock: lock }))
+        let note = note(path)?;
+        Ok(Some(Self { path: path.to_owned(), note, _lock: lock }))
     }
 
     /// Its directory.
@@ -176,23 +212,39 @@ impl Slot {
     }
 
     /// What its node noted last.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub const fn standing(&self) -> Standing {
+        self.note.standing
     }
 
-    /// Notes how much the slot matters from now on; does nothing when that is what it says.
+    /// How new the knowledge is that the standing was noted from: see [`Slot::set_standing`].
+    pub const fn known(&self) -> u64 {
+        self.note.known.0
+    }
+
+    /// Notes how much the slot matters from now on, and how new the knowledge of it is: the
+    /// index in the group's log of the latest membership that its node knows. Does nothing when
+    /// that is what it says.
     ///
     /// # Errors
     /// [`SlotError::Io`].
-    pub fn set_standing(&mut self, standing: Standing) -> Result<(), SlotError> {
-        if standing != self.standing {
+    pub fn set_standing(&mut self, standing: Standing, known: u64) -> Result<(), SlotError> {
+        let note = Note { standing, known: Reverse(known) };
+        if note != self.note {
             let path = self.path.join(STANDING);
-            let text = format!("{}\n", standing.name());
+            let text = format!("{} {known}\n", standing.name());
             files::replace(&path, text.as_bytes(), files::PLAIN_MODE).map_err(io(&path))?;
-            self.standing = standing;
+            self.note = note;
         }
         Ok(())
     }
+}
+
+fn check_name(name: &str) -> Result<(), SlotError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(SlotError::BadName(name.chars().take(64).collect()));
+    }
+    Ok(())
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> SlotError + use<> {
@@ -200,35 +252,35 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> SlotError + use<> {
     move |source| SlotError::Io { path, source }
 }
 
-fn path(data_dir: &Path, number: usize) -> PathBuf {
-    data_dir.join(format!("{NUMBERED}{number}"))
+/// The names that are in a data directory.
+fn names(data_dir: &Path) -> Result<BTreeSet<String>, SlotError> {
+    let entries = fs::read_dir(data_dir).map_err(io(data_dir))?;
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect::<std::io::Result<_>>().map_err(io(data_dir))
 }
 
-/// The numbered slots that are there.
-fn numbered(data_dir: &Path) -> Result<Vec<(usize, Standing)>, SlotError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(data_dir).map_err(io(data_dir))? {
-        let entry = entry.map_err(io(data_dir))?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(NUMBERED)?.parse().ok());
-        if let Some(number) = number.filter(|number| *number < MAX_SLOTS) {
-            found.push((number, standing(&entry.path())?));
-        }
-    }
-    Ok(found)
-}
-
-/// A note that can't be understood is worth a look before one that says it does not matter.
-fn standing(slot: &Path) -> Result<Standing, SlotError> {
+/// What a slot's note says. One that can't be understood is worth a look before one that says it
+/// does not matter. Notes of the time before they had a number count as the oldest.
+fn note(slot: &Path) -> Result<Note, SlotError> {
+    let unclear = Note { standing: Standing::Learner, known: Reverse(0) };
     let path = slot.join(STANDING);
     let bytes = match files::read(&path, MAX_FILE_BYTES) {
-        Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(Standing::Learner),
+        Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(unclear),
         bytes => bytes.map_err(io(&path))?,
     };
-    let Some(bytes) = bytes else { return Ok(Standing::Empty) };
-    let text = String::from_utf8_lossy(&bytes);
-    let known = Standing::ALL.into_iter().find(|standing| standing.name() == text.trim());
-    Ok(known.unwrap_or(Standing::Learner))
+    let Some(bytes) = bytes else {
+        return Ok(Note { standing: Standing::Empty, known: Reverse(0) });
+    };
+    Ok(parse_note(&String::from_utf8_lossy(&bytes)).unwrap_or(unclear))
+}
+
+fn parse_note(text: &str) -> Option<Note> {
+    let (name, known) = match text.trim().split_once(' ') {
+        None => (text.trim(), 0),
+        Some((name, known)) => (name, known.parse().ok()?),
+    };
+    let standing = Standing::ALL.into_iter().find(|standing| standing.name() == name)?;
+    Some(Note { standing, known: Reverse(known) })
 }
 
 fn parse_key(text: &[u8]) -> Option<NodeKey> {

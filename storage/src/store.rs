@@ -13,17 +13,19 @@ use crate::engine::{self, Engine, Fault};
 use crate::error::{Mark, OpenError, StoreError};
 use crate::group::{Group, WeakGroup};
 use crate::key::{Cipher, StoreKey};
+use crate::lost::{Lost, MustJoin, Step};
 use crate::marks::Marks;
 use crate::names::{GroupName, TreeKind};
 use crate::queue::{Done, Job, Queue, Sync, Work};
+use crate::set_aside::{self, SetAside};
 use crate::space::Space;
 use crate::trees::Trees;
 use crate::{files, format, writer};
 
 /// What sled keeps of its pages in memory.
 pub const DEFAULT_CACHE_BYTES: u64 = 32 * 1024 * 1024;
-/// Free bytes below which no entries are taken: some segments of sled's, and what else the node
-/// writes while somebody makes room.
+/// Free bytes below which a store says that it is full. Entries are refused below a quarter of
+/// it, 16 MiB: some segments of sled's, and what else the node writes while somebody makes room.
 pub const DEFAULT_MIN_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Where a store is, and how it is used.
@@ -35,7 +37,7 @@ pub struct StoreConfig {
     pub key: StoreKey,
     /// See [`DEFAULT_CACHE_BYTES`].
     pub cache_bytes: u64,
-    /// See [`DEFAULT_MIN_FREE_BYTES`].
+    /// The watermark: see [`DEFAULT_MIN_FREE_BYTES`] and [`Store::room`].
     pub min_free_bytes: u64,
 }
 
@@ -52,9 +54,10 @@ impl StoreConfig {
 pub enum Health {
     /// It takes entries.
     Healthy,
-    /// It takes none until there is room: the reason.
+    /// Nothing new should be given to it until there is room: the reason. See [`Store::room`].
     Full(String),
-    /// It takes none until the next start: the reason.
+    /// It takes nothing until it is opened anew: the reason. Drop all its handles, those of its
+    /// groups too, and open it again when the disk is well; the process may go on meanwhile.
     Failed(String),
 }
 
@@ -68,6 +71,7 @@ pub(crate) struct Core {
     pub(crate) queue: Arc<Queue>,
     pub(crate) marks: Arc<Marks>,
     pub(crate) space: Space,
+    lost: Lost,
     cipher: Arc<Cipher>,
     groups: Mutex<BTreeMap<GroupName, WeakGroup>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -76,16 +80,49 @@ pub(crate) struct Core {
 }
 
 impl Store {
-    /// Opens or makes a store. Groups are verified as each is opened.
+    /// Opens or makes a store. Groups are verified as each is opened; those whose
+    /// [`Store::rebuild`] was interrupted are wiped now. Waits up to 5 seconds for an earlier
+    /// store of this process to let its files go. Blocks.
     ///
     /// # Errors
     /// Every [`OpenError`]; nothing on disk is changed then.
     pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
+        set_aside::finish(&config.dir)?;
+        files::make_dir(&config.dir).map_err(|error| OpenError::io(&config.dir, &error))?;
+        let lock = lock(&config.dir)?;
+        let dir = config.dir.clone();
+        let store = Self::open_locked(config, lock)?;
+        store.wipe_interrupted(&dir)?;
+        Ok(store)
+    }
+
+    /// As [`Store::open`]. A store that is damaged as a whole ([`OpenError::Corrupt`]) is moved
+    /// beside its place, to `<dir>.damaged-<n>`, and an empty one is made there that knows what
+    /// it has to join: see [`Store::must_join`]. Nothing is ever deleted, and no other error
+    /// moves anything. Crash-safe: whatever was interrupted is finished by the next opening.
+    ///
+    /// # Errors
+    /// Every [`OpenError`]; [`OpenError::Corrupt`] only when a hundred damaged stores are there
+    /// already.
+    pub fn open_or_set_aside(config: StoreConfig) -> Result<(Self, Option<SetAside>), OpenError> {
+        let why = match Self::open(config.clone()) {
+            Err(OpenError::Corrupt { why, .. }) => why,
+            opened => return Ok((opened?, None)),
+        };
+        let moved = {
+            let _lock = lock(&config.dir)?;
+            set_aside::set_aside(&config.dir, why)?
+        };
+        let path = moved.path.display();
+        tracing::error!(%path, why = %moved.why, "a damaged store was set aside");
+        Ok((Self::open(config)?, Some(moved)))
+    }
+
+    fn open_locked(config: StoreConfig, lock: File) -> Result<Self, OpenError> {
         let StoreConfig { dir, key, cache_bytes, min_free_bytes } = config;
-        files::make_dir(&dir).map_err(|error| OpenError::io(&dir, &error))?;
-        let lock = lock(&dir)?;
         let finished = format::check(&dir, &key)?;
         let marks = Arc::new(Marks::load(&dir, finished)?);
+        let lost = Lost::load(&dir)?;
         if !finished {
             clear_unfinished(&dir, &marks)?;
         }
@@ -99,6 +136,7 @@ impl Store {
             queue: Arc::default(),
             marks,
             space: Space::new(&dir, min_free_bytes),
+            lost,
             cipher: Arc::new(Cipher::new(&key)),
             groups: Mutex::default(),
             threads: Mutex::default(),
@@ -121,12 +159,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::BelowHighWater`], [`StoreError::Corrupt`] or [`StoreError::CorruptValue`]
-    /// when the data are not what was acknowledged: then [`Store::wipe`] it and fill it again.
+    /// when the data are not what was acknowledged: then [`Store::rebuild`] it and fill it again.
     pub fn group(&self, name: &GroupName) -> Result<Group, StoreError> {
         let mut groups = self.0.groups();
         if let Some(group) = groups.get(name).and_then(WeakGroup::upgrade) {
             return Ok(group);
         }
+        // What handles that are gone have queued is part of what is read now.
+        self.0.run_now(Sync::Lazy, Box::new(|_| Ok(())))?;
         let trees = self.0.open_trees(name)?;
         let group = Group::open(name.clone(), self.0.clone(), trees)?;
         groups.insert(name.clone(), group.downgrade());
@@ -148,7 +188,60 @@ impl Store {
             marks.set_now(&group, None).map_err(|error| Fault(error.to_string()))?;
             drop_trees(engine, &group)
         };
-        self.0.run_now(Box::new(work))
+        self.0.run_now(Sync::Fence, Box::new(work))
+    }
+
+    /// As [`Store::wipe`], of data that were damaged: the group has to be joined from then on,
+    /// until [`Store::joined`]. A crash at any moment leaves it as it was, or wiped and to be
+    /// joined after the next opening. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::wipe`]. One that is damaged at its root can't be wiped: the store has failed
+    /// then, and [`Store::open_or_set_aside`] sets it aside.
+    pub fn rebuild(&self, name: &GroupName) -> Result<(), StoreError> {
+        self.0.note(name, Step::Wipe)?;
+        self.wipe(name)?;
+        self.0.note(name, Step::Join)
+    }
+
+    /// The groups whose data were lost here: they are to be joined, and never founded, until
+    /// they are filled again. What a log holds that is being filled is not whole yet either.
+    pub fn must_join(&self) -> MustJoin {
+        self.0.lost.get()
+    }
+
+    /// Says that a group is filled again: [`Store::must_join`] names it no more. For one that
+    /// was never lost it does nothing. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when it can't be written; the group is to be joined still.
+    pub fn joined(&self, name: &GroupName) -> Result<(), StoreError> {
+        self.0.note(name, Step::Filled)
+    }
+
+    /// Ends the wipes that a crash has interrupted.
+    fn wipe_interrupted(&self, dir: &Path) -> Result<(), OpenError> {
+        for name in self.0.lost.to_wipe() {
+            let Err(error) = self.rebuild(&name) else { continue };
+            // What can't be wiped on a disk that takes writes is damaged.
+            return Err(match self.0.engine.commit() {
+                Ok(()) => OpenError::Corrupt { dir: dir.to_owned(), why: error.to_string() },
+                Err(Fault(why)) => OpenError::Io { path: dir.to_owned(), why },
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether anything new should be taken: an error from [`StoreConfig::min_free_bytes`] on,
+    /// until there is an eighth more again. [`Group::append`] takes what comes nevertheless down
+    /// to a quarter of it: entries of others that this member has to keep, and those that a group
+    /// needs to go on. Cheap, for every command: the file system is asked ten times a second at
+    /// most, and again after each MiB appended.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], or [`StoreError::Read`] when that can't be told.
+    pub fn room(&self) -> Result<(), StoreError> {
+        self.0.space.room()
     }
 
     /// Whether it takes entries.
@@ -156,7 +249,7 @@ impl Store {
         if let Some(why) = self.0.queue.failure() {
             return Health::Failed(why);
         }
-        match self.0.space.check() {
+        match self.0.space.room() {
             Ok(()) => Health::Healthy,
             Err(error) => Health::Full(error.to_string()),
         }
@@ -206,21 +299,27 @@ impl Core {
 
     fn make_trees(&self, name: &GroupName) -> Result<(), StoreError> {
         let (cipher, group) = (self.cipher.clone(), name.clone());
-        self.run_now(Box::new(move |engine: &Engine| {
+        let work = move |engine: &Engine| {
             // What a wipe that was interrupted has left.
             drop_trees(engine, &group)?;
             Trees::open(engine, &cipher, &group)?.set_made()
-        }))?;
+        };
+        self.run_now(Sync::Fence, Box::new(work))?;
         let empty = Mark { index: None, hash: Hash::ZERO };
         let marked = self.marks.set_now(name, Some(empty));
         marked.map_err(|error| StoreError::Failed { why: error.to_string() })
     }
 
-    /// Does some work on the writer's thread, alone, and waits until it is durable.
-    fn run_now(&self, work: Work) -> Result<(), StoreError> {
+    fn note(&self, name: &GroupName, step: Step) -> Result<(), StoreError> {
+        let noted = self.lost.set(name, step);
+        noted.map_err(|error| StoreError::Failed { why: error.to_string() })
+    }
+
+    /// Does some work on the writer's thread, behind all that waits, and waits until it is done.
+    fn run_now(&self, sync: Sync, work: Work) -> Result<(), StoreError> {
         blocking(|done| {
             let permit = self.queue.reserve(0)?;
-            self.queue.push(permit, Job { work, bytes: 0, sync: Sync::Fence, done })
+            self.queue.push(permit, Job { work, bytes: 0, sync, done })
         })
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Tail {
     last: Option<u64>,
     /// The chain after the last entry.
     head: Hash,
-    /// The last entry that sled has.
+    /// The last entry that is in sled, and durable.
     stored: Option<u64>,
     /// Counts cuts: what was appended before one says nothing of what is there after it.
     epoch: u64,
@@ -66,6 +66,11 @@ impl Tail {
         self.head = chain;
         self.bytes += record.bytes() + ENTRY_OVERHEAD_BYTES;
         self.entries.push_back((record, chain));
+    }
+
+    /// The last entry that is durable.
+    pub(crate) fn durable(&self) -> Option<u64> {
+        self.stored
     }
 
     /// Handed to [`Tail::stored`] with what is appended now.

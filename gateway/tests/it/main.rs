@@ -12,4 +12,7 @@ mod logs_can_be_followed;
 mod operators_see_health;
 mod orchestrators_take_over;
 mod racks_are_found_without_orchestrators;
+mod racks_are_recovered_by_hand;
+mod racks_are_retired;
+mod settings_hold_for_the_mesh;
 mod support;

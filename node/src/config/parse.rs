@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bookmesh_rpc::api::RackId;
+use bookmesh_rpc::api::{RACK_REPLICAS, RackId};
 
 use super::{Environment, LogFormat};
 
@@ -68,7 +68,7 @@ pub(super) fn log_level(text: &str) -> Option<String> {
 
 /// An odd number: with one voter more than that, no more of them can be lost.
 pub(super) fn replicas(text: &str) -> Option<usize> {
-    within(text, 1..=7).filter(|voters| voters % 2 == 1)
+    text.parse().ok().filter(|voters| RACK_REPLICAS.contains(voters)).map(usize::from)
 }
 
 /// As [`replicas`]; more than five only make every change of the registry slower.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::MemberId;
+use bookmesh_storage::Group;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use openraft::ServerState;
@@ -28,6 +29,8 @@ pub const LEASE: Duration = Duration::from_millis(800);
 /// What is drawn on top, for each attempt anew. With the lease it stays well under the two
 /// seconds that a failover may take, and it is much longer than a vote takes.
 const JITTER: Duration = Duration::from_millis(400);
+/// What a member whose disk is full waits longer than others: several draws.
+pub const PATIENCE_WHEN_FULL: Duration = Duration::from_millis(1_200);
 /// The shortest and the longest time between two looks: a change of the membership may make an
 /// election due earlier than was thought.
 const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -58,11 +61,17 @@ impl LastHeard {
 }
 
 /// Stands for election whenever it is due, until the group ends.
-pub async fn run(raft: Raft, heard: Arc<LastHeard>, network: Network) {
+pub async fn run(raft: Raft, heard: Arc<LastHeard>, network: Network, disk: Group) {
     // A member that has just started waits for no lease: if there is a leader, the others say so.
-    let mut patience = draw();
-    tokio::time::sleep(patience).await;
+    let mut next = draw();
+    tokio::time::sleep(next).await;
     loop {
+        let patience = next;
+        // One without room lets those that have some stand first.
+        let patience = match disk.room() {
+            Ok(()) => patience,
+            Err(_) => patience + PATIENCE_WHEN_FULL,
+        };
         match due(&raft, &heard, patience) {
             Due::Ended => return,
             Due::In(wait) => {
@@ -95,9 +104,9 @@ pub async fn run(raft: Raft, heard: Arc<LastHeard>, network: Network) {
         }
         heard.now();
         // The first wait was for the lease; after a vote that was split there is none.
-        patience = draw() + LOOK.0 * 4;
-        if new_leader(&raft, term, patience).await {
-            patience = LEASE + draw();
+        next = draw() + LOOK.0 * 4;
+        if new_leader(&raft, term, next).await {
+            next = LEASE + draw();
         }
     }
 }

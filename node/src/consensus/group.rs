@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::checkpoint::{self, Saver};
 use super::elector::{self, HEARTBEAT, LEASE, LastHeard};
+use super::handover::{self, Handover};
 use super::log_store::{LogError, LogStore};
 use super::machine::{Machine, SharedView, Shown};
 use super::membership::{self, Aims, Leaving, Metrics, leader_of};
@@ -26,7 +27,7 @@ use super::proposer::{Proposer, not_leader, stopped};
 use super::reader::Reader;
 use super::types::{Raft, Seat, to_log_record};
 
-/// Entries in one append message. A message is cut at 1 MiB of entries by the log store, so this
+/// Entries in one append message. A message is cut at 256 KiB of entries by the log store, so this
 /// only bounds many small ones.
 const MAX_PAYLOAD_ENTRIES: u64 = 256;
 /// Bytes of records in one answer about the log.
@@ -68,6 +69,7 @@ pub struct Group<V> {
     member: MemberId,
     heard: Arc<LastHeard>,
     leaving: Arc<Leaving>,
+    handover: Arc<Handover>,
     raft: Raft,
     log: LogStore,
     shared: Arc<SharedView<V>>,
@@ -104,12 +106,15 @@ impl<V: View> Group<V> {
         };
         run("proposer", propose.boxed());
         run("reader", confirm.boxed());
-        run("elector", elector::run(raft.clone(), heard.clone(), network).boxed());
+        run("elector", elector::run(raft.clone(), heard.clone(), network, store.clone()).boxed());
         let leaving = Arc::new(Leaving::default());
         let keeping = membership::run(raft.clone(), aims, answered, leaving.clone());
         run("membership", keeping.boxed());
+        let handover = Arc::new(Handover::default());
+        let handing = handover::run(raft.clone(), store.clone(), handover.clone());
+        run("handover", handing.boxed());
         run("checkpoints", saver.clone().run(shared.clone()).boxed());
-        let inbound = Inbound::new(raft.clone(), log.clone(), heard.clone());
+        let inbound = Inbound::new(raft.clone(), log.clone(), heard.clone(), store.clone());
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {
             mesh,
@@ -117,6 +122,7 @@ impl<V: View> Group<V> {
             member,
             heard,
             leaving,
+            handover,
             raft,
             log,
             shared,
@@ -160,12 +166,20 @@ impl<V: View> Group<V> {
     /// # Errors
     /// Not the leader, or no majority confirms that it is.
     pub async fn confirm(&self) -> Result<(), ApiError> {
+        if self.handover.is_under_way() {
+            let why = "its disk is full, and it lets another member lead".to_owned();
+            return Err(ApiError::Unavailable { what: self.name.to_string(), why });
+        }
         self.reader.confirm().await
     }
 
     /// Reads the view as it is.
     pub fn read<T>(&self, read: impl FnOnce(&Shown<V>) -> T) -> T {
         self.shared.read(read)
+    }
+
+    pub(super) const fn log(&self) -> &LogStore {
+        &self.log
     }
 
     /// The last applied index, as it grows.
@@ -191,11 +205,21 @@ impl<V: View> Group<V> {
         &self.leaving
     }
 
+    /// The place in the log of the latest membership that is committed here.
+    pub fn membership_index(&self) -> u64 {
+        self.read(|shown| shown.membership.log_id().map_or(0, |id| id.index))
+    }
+
     /// Whether this member leads, or has heard from a leader within the last `time`.
     pub fn is_led(&self, time: Duration) -> bool {
         let metrics = self.metrics();
         let metrics = metrics.borrow();
         metrics.current_leader == Some(metrics.id) || self.heard.within(time)
+    }
+
+    /// The term of the last entry in its log, applied or not; 0 while there is none.
+    pub fn last_term(&self) -> u64 {
+        self.log.last_term()
     }
 
     /// What openraft says of this member and its group.

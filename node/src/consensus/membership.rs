@@ -152,9 +152,10 @@ impl Leaving {
 
 /// Does the leader's job whenever this member leads, until the group ends.
 pub async fn run(raft: Raft, aims: Arc<Aims>, answered: Arc<Answered>, leaving: Arc<Leaving>) {
-    let mut led_since = None;
+    // Since when this leader leads each member.
+    let mut led = BTreeMap::new();
     loop {
-        tokio::time::sleep(if led_since.is_some() { TICK } else { IDLE_TICK }).await;
+        tokio::time::sleep(if led.is_empty() { IDLE_TICK } else { TICK }).await;
         let plan = {
             let metrics = raft.metrics();
             let metrics = metrics.borrow();
@@ -162,11 +163,11 @@ pub async fn run(raft: Raft, aims: Arc<Aims>, answered: Arc<Answered>, leaving: 
                 return;
             }
             if metrics.state != ServerState::Leader {
-                led_since = None;
+                led.clear();
                 continue;
             }
-            let led = led_since.get_or_insert_with(Instant::now).elapsed();
-            let known = known(&metrics, &aims, &answered, leaving.gathered(), led);
+            note_members(&mut led, &metrics);
+            let known = known(&metrics, &aims, &answered, leaving.gathered(), &led);
             let Some(known) = known else { continue };
             let plan = known.plan();
             if plan.is_none() {
@@ -178,6 +179,14 @@ pub async fn run(raft: Raft, aims: Arc<Aims>, answered: Arc<Answered>, leaving: 
         if let Some(plan) = plan {
             carry_out(&raft, plan).await;
         }
+    }
+}
+
+fn note_members(led: &mut BTreeMap<MemberId, Instant>, metrics: &Metrics) {
+    let members = metrics.membership_config.membership();
+    led.retain(|id, _| members.get_node(id).is_some());
+    for (id, _) in members.nodes() {
+        led.entry(*id).or_insert_with(Instant::now);
     }
 }
 
@@ -200,12 +209,13 @@ fn known(
     aims: &Aims,
     answered: &Answered,
     leaving: BTreeSet<MemberId>,
-    led: Duration,
+    led: &BTreeMap<MemberId, Instant>,
 ) -> Option<Known> {
     let replication = metrics.replication.as_ref()?;
     let membership = metrics.membership_config.membership();
     let stand = |(id, seat): (&MemberId, &Seat)| {
         // What it answered when this member led before says nothing about now.
+        let led = led.get(id).map(Instant::elapsed).unwrap_or_default();
         let since = answered.elapsed(*id).filter(|since| *since < led);
         let stand = Stand {
             seat: seat.clone(),

@@ -8,6 +8,7 @@ use bookmesh_rpc::api::{ApiError, Consensus, GroupId, Hash, MemberId, RequestId}
 use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_rpc::{Mesh, PeerId};
+use bookmesh_storage::Group;
 use openraft::error::{
     InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
 };
@@ -221,12 +222,13 @@ pub struct Inbound {
     raft: Raft,
     log: LogStore,
     heard: Arc<LastHeard>,
+    disk: Group,
 }
 
 impl Inbound {
     /// Answers for `raft`.
-    pub fn new(raft: Raft, log: LogStore, heard: Arc<LastHeard>) -> Self {
-        Self { raft, log, heard }
+    pub fn new(raft: Raft, log: LogStore, heard: Arc<LastHeard>, disk: Group) -> Self {
+        Self { raft, log, heard, disk }
     }
 
     /// Answers one encoded [`Message`].
@@ -238,12 +240,21 @@ impl Inbound {
         let message = codec::decode(body)
             .map_err(|error| ApiError::invalid("consensus", error.to_string()))?;
         let reply = match message {
-            Message::Append { previous, request } => {
+            Message::Append { previous, mut request } => {
                 self.check_sender(from, &request.vote)?;
                 self.check_history(previous, &request).await?;
+                let full = if request.entries.is_empty() { Ok(()) } else { self.disk.room() };
+                if full.is_err() {
+                    // The leader is heard all the same, and what is here already is applied.
+                    request.entries.clear();
+                }
                 let reply = self.raft.append_entries(request).await;
                 if matches!(&reply, Ok(reply) if !matches!(reply, HigherVote(_))) {
                     self.heard.now();
+                }
+                if let Err(full) = full {
+                    let (what, why) = ("this member".into(), full.to_string());
+                    return Err(ApiError::Unavailable { what, why });
                 }
                 codec::encode(&reply)
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bookmesh_rpc::api::{ApiError, Batch, Command, GroupId, MAX_ENTRY_BYTES, Outcome};
 use bookmesh_rpc::codec;
+use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -136,8 +137,20 @@ async fn commit(raft: &Raft, group: &GroupId, waiting: &mut VecDeque<Waiting>, t
         }
     }
     let until = Instant::now() + COMMIT_WITHIN;
+    let mut metrics = raft.metrics();
     for (answers, result) in submitted {
-        match tokio::time::timeout_at(until, result).await {
+        let deposed = metrics.wait_for(|metrics| metrics.state != ServerState::Leader);
+        let ended = tokio::select! {
+            biased;
+            result = tokio::time::timeout_at(until, result) => result,
+            // openraft tells nobody before the entry is cut off, which may be never. Whether it
+            // counts is for the next leader to say; the callers' keys make it safe to ask it.
+            _ = deposed => {
+                answer_all(answers, &not_leader(group, leader_of(raft)));
+                continue;
+            }
+        };
+        match ended {
             Ok(Ok(Ok(written))) => {
                 for (answer, outcome) in answers.into_iter().zip(written.data.0) {
                     // A caller that is gone asked for nothing any more.

@@ -110,7 +110,9 @@ impl BaseConfig {
                 Some(key) => key,
                 None => StoreKey::load_or_make(&data_dir.join("store.key"))?,
             };
-            Ok(Store::open(StoreConfig::new(dir, key))?)
+            // What is damaged as a whole is set aside, and said so in the log: its racks' other
+            // members have it.
+            Ok(Store::open_or_set_aside(StoreConfig::new(dir, key))?.0)
         })
         .await
     }

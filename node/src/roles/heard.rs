@@ -198,6 +198,7 @@ impl Heard {
             kind: rack.kind,
             number: rack.number,
             confirmed: rack.confirmed,
+            since_ms: rack.since_ms,
             id: rack.id.clone(),
         }
     }
@@ -263,6 +264,7 @@ mod tests {
             incarnation: Incarnation::default(),
             recoveries: 0,
             confirmed: true,
+            since_ms: 0,
             retired: false,
         }
     }
@@ -279,6 +281,7 @@ mod tests {
             member: 1,
             state,
             term,
+            last_term: term,
             leader: None,
             members: Vec::new(),
             last_index: 1,

@@ -7,15 +7,17 @@ use bookmesh_gateway::{Gateway, GatewayConfig};
 use bookmesh_rpc::api::{DHT_ORKS, Kind, RackId};
 use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, NodeKey};
-use bookmesh_storage::{Slot, Store};
-use tokio::task::{JoinHandle, JoinSet};
+use bookmesh_storage::{Slot, Store, StoreError};
+use tokio::task::JoinSet;
 
 use super::announce;
 use super::base::{BaseConfig, StartError};
 use super::client_only::ClientOnly;
+use super::disk::{self, Disk};
 use super::ork::{Ork, OrkStage};
 use super::ork_life::{self, OrkConfig, OrkLife};
 use super::rack::{Place, Rack};
+use super::scrub;
 use super::standing::{self, Standing};
 use super::worker::Worker;
 use crate::consensus::membership::Aims;
@@ -92,7 +94,7 @@ impl OrkNode {
         if let Ok(group) = self.ork.group() {
             group.stop().await;
         }
-        close(self.mesh, self.store).await;
+        close(self.mesh, move || self.store.close()).await;
         // Only now may another process take the slot.
         drop(slot);
     }
@@ -117,9 +119,10 @@ pub struct WorkerNode {
     pub mesh: Mesh,
     /// What it answers with.
     pub worker: Arc<Worker>,
-    store: Store,
+    disk: Disk,
     lives: JoinSet<()>,
-    announcing: JoinHandle<()>,
+    /// Announcing, the check of what is on disk, and the disk's keeper: as long as it runs.
+    chores: JoinSet<()>,
     /// Holds the slot.
     standing: Standing,
 }
@@ -135,7 +138,7 @@ impl WorkerNode {
         config: &WorkerConfig,
     ) -> Result<Self, StartError> {
         let (key, dir) = (slot.node_key()?, slot.store_dir());
-        let store = base.open_store(dir).await?;
+        let disk = Disk::new(base.open_store(dir.clone()).await?);
         let mesh = base.join(key).await?;
         let orks = Arc::new(Orks::new(mesh.clone()));
         let aims = Arc::new(Aims::new(config.replicas, config.replace_after));
@@ -145,17 +148,20 @@ impl WorkerNode {
             aims: aims.clone(),
             mesh: mesh.clone(),
             orks: orks.clone(),
-            store: store.clone(),
+            disk: disk.clone(),
         };
         let worker = Worker::new(config.racks.iter().map(place).collect(), aims.clone());
         mesh.serve(worker.clone());
         let lives = worker.live();
-        let announcing = tokio::spawn(announce::worker(mesh.clone(), orks, worker.clone()));
+        let mut chores = JoinSet::new();
+        chores.spawn(announce::worker(mesh.clone(), orks, worker.clone()));
+        chores.spawn(scrub::run(worker.clone()));
+        chores.spawn(disk::keep(disk.clone(), base.clone(), dir, worker.clone()));
         let standing = {
             let worker = worker.clone();
             Standing::keep(slot, move || standing::of_worker(&worker))
         };
-        Ok(Self { mesh, worker, store, lives, announcing, standing })
+        Ok(Self { mesh, worker, disk, lives, chores, standing })
     }
 
     /// Waits until every rack has a leader that this worker knows.
@@ -180,10 +186,11 @@ impl WorkerNode {
     pub async fn stop(mut self) {
         self.lives.shutdown().await;
         self.worker.leave(LEAVE_WITHIN).await;
-        self.announcing.abort();
+        self.chores.shutdown().await;
         let slot = self.standing.finish().await;
         self.worker.stop().await;
-        close(self.mesh, self.store).await;
+        let disk = self.disk;
+        close(self.mesh, move || disk.close()).await;
         // Only now may another process take the slot.
         drop(slot);
     }
@@ -219,9 +226,9 @@ impl GatewayNode {
     }
 }
 
-async fn close(mesh: Mesh, store: Store) {
+async fn close(mesh: Mesh, store: impl FnOnce() -> Result<(), StoreError> + Send + 'static) {
     mesh.close().await;
-    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    let closed = tokio::task::spawn_blocking(store).await;
     if let Ok(Err(error)) = closed {
         tracing::error!(%error, "the store did not close cleanly; the next start checks it");
     }

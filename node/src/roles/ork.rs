@@ -398,6 +398,7 @@ impl Ork {
             | Request::RegisterThings(_)
             | Request::UpdateThing(_)
             | Request::ForgetThings(_)
+            | Request::SettleKey(_)
             | Request::GetThing(_)
             | Request::ListThings(_)
             | Request::ReadLog(_) => return Err(not_served(request.method())),

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::base::{BaseConfig, StartError, bind};
 use super::health::{OrkHealth, WorkerHealth};
-use super::nodes::{GatewayNode, OrkNode, REPLACE_AFTER, WorkerConfig, WorkerNode};
+use super::nodes::{GatewayNode, OrkNode, WorkerConfig, WorkerNode};
 use super::ork_life::OrkConfig;
 use crate::config::{Environment, Settings};
 use crate::signals::stop_requested;
@@ -32,10 +32,10 @@ const ADOPT_FOR: Duration = Duration::from_secs(3);
 pub async fn ork(settings: &Settings) -> Result<(), StartError> {
     let base = base(settings)?;
     let listener = bind(http(settings)).await?;
-    let slot = Slot::take_named(&settings.data_dir, "ork")?;
+    let slot = Slot::take_series(&settings.data_dir, "ork")?;
     let config = OrkConfig {
         replicas: settings.ork_replicas,
-        replace_after: REPLACE_AFTER,
+        replace_after: settings.replace_after,
         adopt_for: ADOPT_FOR,
         first: base.bootstrap.is_empty() && !base.looks_on_lan(),
     };
@@ -58,7 +58,7 @@ pub async fn worker(settings: &Settings, kind: Kind) -> Result<(), StartError> {
         kind,
         racks: settings.racks.clone(),
         replicas: settings.replicas,
-        replace_after: REPLACE_AFTER,
+        replace_after: settings.replace_after,
     };
     let node = starting(Box::pin(WorkerNode::start(&base, slot, &config))).await?;
     let health = WorkerHealth::new(node.mesh.clone(), node.worker.clone());

@@ -12,10 +12,12 @@ use bookmesh_rpc::mesh::ItemSink;
 use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::Things;
-use bookmesh_storage::{Health, Store};
+use bookmesh_storage::{Health, StoreError};
 
 use tokio::sync::{Notify, Semaphore};
 
+use super::disk::Disk;
+use super::fill::Fills;
 use crate::consensus::Group;
 use crate::consensus::membership::{Aims, leader_in, members_in, state_in};
 use crate::consensus::types::Seat;
@@ -41,7 +43,7 @@ pub struct Place {
     /// The orchestrators.
     pub orks: Arc<Orks>,
     /// The disk.
-    pub store: Store,
+    pub disk: Disk,
 }
 
 /// One rack on one worker.
@@ -54,6 +56,11 @@ pub struct Rack {
     /// What its log said of the rack when it was last looked at.
     charter: RwLock<Option<Charter>>,
     unseated: AtomicBool,
+    damage: RwLock<Option<StoreError>>,
+    /// What is filled from here and what is filled here.
+    pub(super) fills: Fills,
+    /// Held by whoever opens the member, or must not have it opened meanwhile.
+    pub(super) turn: Semaphore,
     /// Its stage or its group has changed; the announcer waits for that.
     pub(super) changed: Notify,
     /// Lists that may look through the view at once; a scan holds up what is to be applied.
@@ -95,6 +102,9 @@ impl Rack {
             verdict: RwLock::new(Verdict::Counts),
             charter: RwLock::default(),
             unseated: AtomicBool::new(false),
+            damage: RwLock::default(),
+            fills: Fills::default(),
+            turn: Semaphore::new(1),
             changed: Notify::new(),
             scans: Semaphore::new(MAX_SCANS),
         })
@@ -137,6 +147,16 @@ impl Rack {
         self.unseated.load(Ordering::Relaxed)
     }
 
+    /// Its log is not what was written.
+    pub(super) fn set_damage(&self, damage: StoreError) {
+        *self.damage.write().unwrap_or_else(PoisonError::into_inner) = Some(damage);
+    }
+
+    /// What was found to be damaged, once.
+    pub(super) fn take_damage(&self) -> Option<StoreError> {
+        self.damage.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     pub(super) fn set_unseated(&self, unseated: bool) {
         self.unseated.store(unseated, Ordering::Relaxed);
     }
@@ -165,7 +185,7 @@ impl Rack {
     /// # Errors
     /// [`ApiError::Unavailable`] with what the disk says.
     pub(super) fn writable(&self) -> Result<(), ApiError> {
-        match self.place.store.health() {
+        match self.place.disk.health() {
             Health::Healthy => Ok(()),
             Health::Full(why) | Health::Failed(why) => Err(self.unavailable(why)),
         }
@@ -180,7 +200,10 @@ impl Rack {
     /// # Errors
     /// Before there is one.
     pub fn status(&self) -> Result<MemberStatus, ApiError> {
-        let group = self.group()?;
+        let group = match self.group() {
+            Ok(group) => group,
+            Err(error) => return self.filled().ok_or(error),
+        };
         let metrics = group.metrics();
         let metrics = metrics.borrow();
         let shown = group.read(|shown| {
@@ -206,6 +229,7 @@ impl Rack {
             leader: leader_in(&metrics),
             members: members_in(&metrics),
             last_index: metrics.last_log_index.unwrap_or(0),
+            last_term: group.last_term(),
             committed_index: applied_index,
             applied_index,
             head_hash,
@@ -263,6 +287,15 @@ impl Rack {
     ) -> Result<Unseated, ApiError> {
         let seat = Seat { peer: from, incarnation: request.incarnation };
         self.group()?.unseat(request.member, &seat, deadline).await
+    }
+
+    /// Takes no more writes of users from here on.
+    ///
+    /// # Errors
+    /// Not the leader, or it holds things and is not forced.
+    pub async fn close(&self, request_id: RequestId, force: bool) -> Result<(), ApiError> {
+        let action = Action::CloseRack { force };
+        self.confirmed()?.propose(Command { key: None, request_id, action }).await.map(drop)
     }
 
     /// The group, once its founding is confirmed: before that nothing may be acknowledged.

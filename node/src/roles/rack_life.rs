@@ -32,16 +32,20 @@ use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_storage::view::Things;
 use bookmesh_storage::{GroupName, StoreError};
 
+use super::fill::NotFilled;
 use super::founding::{FOUNDER, found, was_confirmed};
 use super::identity::{Identity, Step};
 use super::joining::{elsewhere, join};
 use super::rack::{Rack, Stage, Verdict};
+use super::recover;
+use crate::consensus::filling::took_part;
 use crate::consensus::log_store::LogError;
+use crate::consensus::recovery::{self, RecoveryError};
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig, GroupError};
 
 /// How long one round of founding or joining may take before it starts again.
-const ROUND: Duration = Duration::from_secs(10);
+pub(super) const ROUND: Duration = Duration::from_secs(10);
 /// How long the registry may take to answer for a rack that is there anyway.
 const REGISTRY: Duration = Duration::from_secs(1);
 /// The pause before the next round, doubled each time up to the last.
@@ -51,6 +55,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const TEND: Duration = Duration::from_millis(500);
 /// How long a member may hear from no leader before others are asked how it stands.
 const UNLED: Duration = Duration::from_secs(2);
+
+/// What a rack says that was lost here, and that nobody else has.
+const LOST: &str = "its data were damaged here and set aside, and no other member answers: start \
+    one that has them";
 
 /// Why a round did not get there.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +75,25 @@ pub(super) enum Setback {
     Foreign,
     #[error("{0}")]
     Other(String),
+}
+
+impl From<NotFilled> for Setback {
+    fn from(error: NotFilled) -> Self {
+        match error {
+            NotFilled::Log(error) => Self::Group(error.into()),
+            NotFilled::OtherHistory { .. } => Self::Foreign,
+            NotFilled::NoSource(_) => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<RecoveryError> for Setback {
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::Log(error) => Self::Group(error.into()),
+            RecoveryError::Empty | RecoveryError::Changed => Self::Other(error.to_string()),
+        }
+    }
 }
 
 impl Setback {
@@ -96,6 +123,7 @@ pub async fn run(rack: Arc<Rack>) {
                     Unwell::Retired => return retire(&rack).await,
                     Unwell::Unseated => Setback::Other("it is no member any more".into()),
                     Unwell::Superseded => Setback::Foreign,
+                    Unwell::Damaged(damage) => Setback::Store(damage),
                     Unwell::Failed(why) => {
                         close(&rack).await;
                         Setback::Other(format!("its member has failed ({why})"))
@@ -126,8 +154,11 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
     let store = open_store(rack).await?;
     let mut identity = Identity::load(&store).await?;
     let context = Context::within(ROUND);
-    // Whoever has a number may be counted on by the others already, seated or not.
-    if let Some(member) = identity.member {
+    // Whoever has a number may be counted on by the others already, seated or not; but nobody
+    // counts on one that never took part, and its log may be filled in part only.
+    if let Some(member) = identity.member
+        && took_part(&store)?
+    {
         let group = open_group(rack, store.clone(), member).await?;
         if identity.step == Step::Seated && !rack.is_unseated() {
             return Ok(());
@@ -138,6 +169,9 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
         }
     }
     let charter = elsewhere(rack, &[], &context).await.and_then(|status| status.charter);
+    if charter.is_none() && must_join(rack)? {
+        return Err(Setback::Other(LOST.into()));
+    }
     let info = match registered(rack, &identity, charter, &context).await {
         Ok(info) => info,
         // The rack itself is there: the registry has nothing to add that it would need.
@@ -197,7 +231,13 @@ async fn rejoin(
 ) -> Result<(), Setback> {
     join(rack, store, identity, contacts, context).await?;
     rack.set_unseated(false);
-    Ok(())
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.store()?.joined(&name)).await??)
+}
+
+/// Whether this disk had the rack and lost it: then it must never be founded from here again.
+fn must_join(rack: &Rack) -> Result<bool, StoreError> {
+    Ok(rack.place.disk.store()?.must_join().contains(&GroupName::rack(&rack.place.id)))
 }
 
 fn is_confirmed(rack: &Rack) -> bool {
@@ -219,6 +259,8 @@ async fn is_seated(group: &Group<Things>, context: &Context) -> bool {
 enum Unwell {
     /// Its log or its disk has failed.
     Failed(String),
+    /// Its log is not what was written.
+    Damaged(StoreError),
     /// The others took it out of the membership.
     Unseated,
     /// The rack was recovered without it.
@@ -236,6 +278,9 @@ async fn tend(rack: &Rack) -> Unwell {
             Verdict::Counts => {}
             Verdict::Retired => return Unwell::Retired,
             Verdict::Superseded => return Unwell::Superseded,
+        }
+        if let Some(damage) = rack.take_damage() {
+            return Unwell::Damaged(damage);
         }
         let Ok(group) = rack.group() else { return Unwell::Failed("it has ended".into()) };
         if let Err(fatal) = &group.metrics().borrow().running_state {
@@ -311,7 +356,8 @@ async fn rebuild(rack: &Rack) -> Result<(), Setback> {
         let why = "another rack bears this name; give one of the two another, or remove one";
         return Err(Setback::Other(why.into()));
     }
-    wipe(rack).await?;
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    blocking(move || disk.store()?.rebuild(&name)).await??;
     rack.begin_anew();
     Ok(())
 }
@@ -324,7 +370,7 @@ async fn retire(rack: &Rack) {
 }
 
 /// Stops the member, if one runs.
-async fn close(rack: &Rack) {
+pub(super) async fn close(rack: &Rack) {
     if let Ok(group) = rack.group() {
         rack.set_group(None);
         group.stop().await;
@@ -332,8 +378,8 @@ async fn close(rack: &Rack) {
 }
 
 async fn wipe(rack: &Rack) -> Result<(), Setback> {
-    let (disk, name) = (rack.place.store.clone(), GroupName::rack(&rack.place.id));
-    Ok(blocking(move || disk.wipe(&name)).await??)
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.store()?.wipe(&name)).await??)
 }
 
 pub(super) async fn open_group(
@@ -341,11 +387,14 @@ pub(super) async fn open_group(
     store: bookmesh_storage::Group,
     member: MemberId,
 ) -> Result<Arc<Group<Things>>, Setback> {
+    let _turn = rack.turn.acquire().await.map_err(ApiError::internal)?;
     if let Ok(group) = rack.group()
         && group.member() == member
     {
         return Ok(group);
     }
+    let recovery = recovery::carry_out(&store).await?;
+    let disk = store.clone();
     let config = GroupConfig {
         mesh: rack.place.mesh.clone(),
         name: GroupId::Rack(rack.place.id.clone()),
@@ -354,13 +403,27 @@ pub(super) async fn open_group(
         aims: rack.place.aims.clone(),
     };
     let group = Group::open(config).await?;
+    if let Some(recovery) = recovery
+        && let Err(error) = recover::finish(&group, &disk, &recovery).await
+    {
+        group.stop().await;
+        return Err(error.into());
+    }
     rack.set_group(Some(group.clone()));
     Ok(group)
 }
 
+/// Opens the member that stands on disk.
+pub(super) async fn reopen(rack: &Rack, member: MemberId) -> Result<(), Setback> {
+    let store = open_store(rack).await?;
+    open_group(rack, store, member).await?;
+    rack.set_stage(Stage::Seated);
+    Ok(())
+}
+
 async fn open_store(rack: &Rack) -> Result<bookmesh_storage::Group, Setback> {
-    let (store, name) = (rack.place.store.clone(), GroupName::rack(&rack.place.id));
-    Ok(blocking(move || store.group(&name)).await??)
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.group(&name)).await??)
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

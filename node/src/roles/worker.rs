@@ -105,6 +105,10 @@ impl Worker {
                 let rack = self.rack_of(&unseat.group)?;
                 Reply::UnseatMember(rack.unseat(from, context.deadline, unseat).await?)
             }
+            Request::CloseRack(close) => {
+                self.rack(&close.rack)?.close(id, close.force).await?;
+                Reply::CloseRack(())
+            }
             Request::RegisterThing(register) => {
                 Reply::RegisterThing(self.rack(&register.rack)?.register(id, register).await?)
             }
@@ -117,19 +121,24 @@ impl Worker {
             Request::ForgetThings(forget) => {
                 Reply::ForgetThings(self.rack(&forget.rack)?.forget(id, forget).await?)
             }
+            Request::SettleKey(settle) => {
+                Reply::SettleKey(self.rack(&settle.rack)?.settle(id, settle).await?)
+            }
             Request::GetThing(get) => Reply::GetThing(self.rack(&get.rack)?.get(get).await?),
             Request::ListThings(list) => {
                 Reply::ListThings(self.rack(&list.rack)?.list(list).await?)
             }
             Request::ReadLog(read) => Reply::ReadLog(self.rack(&read.rack)?.read_log(read).await?),
+            Request::RecoverRack(recover) => {
+                let rack = self.rack(&recover.rack)?.clone();
+                Reply::RecoverRack(rack.recover(id, recover).await?)
+            }
             Request::Announce(_)
             | Request::RegisterRack(_)
             | Request::ConfirmRack(_)
             | Request::ListRacks(_)
             | Request::GetRack(_)
             | Request::ListNodes(_)
-            | Request::CloseRack(_)
-            | Request::RecoverRack(_)
             | Request::RetireRack(_)
             | Request::GetSettings(_)
             | Request::SetSettings(_)
@@ -167,9 +176,10 @@ impl Service for Worker {
                 StreamRequest::TailLog(tail) => {
                     self.rack(&tail.rack)?.clone().tail_log(tail, items).await
                 }
-                StreamRequest::FillReplica(_) | StreamRequest::WatchRoutes(_) => {
-                    Err(not_served(request.method()))
+                StreamRequest::FillReplica(fill) => {
+                    self.rack(&fill.rack)?.fill_replica(fill, items).await
                 }
+                StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
             }
         })
     }

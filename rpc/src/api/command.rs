@@ -89,6 +89,8 @@ pub enum Action {
         /// Only at this version.
         if_version: Option<u64>,
     },
+    /// Nothing, under a client's key: see [`super::SettleKey`].
+    Settle,
     /// Registry: a rack's name is wanted by a founder.
     RegisterRack {
         /// Name.

@@ -75,6 +75,16 @@ pub struct FillReplica {
     pub from: u64,
 }
 
+/// Some committed entries as replicas keep them. Every answer has one page at least, so that it
+/// says how far its source is; the entries are sent many at a time, since most are small.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillPage {
+    /// Each the next of the one before.
+    pub records: Vec<FillRecord>,
+    /// The last committed index of the source, to tell how far there is to go.
+    pub committed_index: u64,
+}
+
 /// One committed entry as replicas keep it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FillRecord {
@@ -86,8 +96,6 @@ pub struct FillRecord {
     pub commands: Bytes,
     /// The chain after it.
     pub hash: Hash,
-    /// The last committed index of the source, to tell how far there is to go.
-    pub committed_index: u64,
 }
 
 /// A rack's committed log from an index on, and then as it grows.

@@ -42,6 +42,9 @@ pub struct RackInfo {
     pub recoveries: u32,
     /// Whether the group has begun. Nothing is acknowledged before.
     pub confirmed: bool,
+    /// When the registry learnt that it has begun, milliseconds since 1970 by its entries' time;
+    /// 0 before.
+    pub since_ms: u64,
     /// Whether it is out of use. Its number is never given again.
     pub retired: bool,
 }
@@ -308,6 +311,9 @@ pub struct MemberStatus {
     pub members: Vec<Member>,
     /// The last entry in its log.
     pub last_index: u64,
+    /// The term of that entry; 0 while there is none. Of two logs the one whose last entry has the
+    /// higher term knows more, whatever their lengths.
+    pub last_term: u64,
     /// The last entry it knows to be on a majority; for one that is being filled, the last one
     /// that its source had.
     pub committed_index: u64,
@@ -412,6 +418,8 @@ pub struct RackRoute {
     pub things: u64,
     /// Whether its leader's disk has room.
     pub writable: bool,
+    /// See [`RackInfo::since_ms`].
+    pub since_ms: u64,
 }
 
 /// All that a gateway needs to know to reach every rack.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, Charter, Command, Incarnation, Kind, MAX_RACKS_OF_A_TYPE,
-    MemberId, Outcome, RackId, RackInfo, Settings,
+    MemberId, Outcome, RackId, RackInfo, RequestKey, Settings,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::floors::Floors;
 use super::members::{Admitted, Members};
 use super::parts::{PartWriter, RestoreError, items};
-use super::remembered::{KeptItem, Remembered};
+use super::remembered::{Remembered, RetryItem};
 use super::{View, foreign};
 
 /// How long a founder has, by the entries' time, before another may take its place.
@@ -62,7 +62,7 @@ impl PartialEq for Registry {
 enum Item {
     Rack(Entry),
     Member(Admitted),
-    Kept(KeptItem),
+    Kept(RetryItem),
     /// Ends every delta.
     State {
         founding: Option<Incarnation>,
@@ -109,8 +109,12 @@ impl Registry {
     }
 
     fn answer(&mut self, command: &Command) -> Outcome {
-        let Some(key) = command.key else { return self.act(&command.action) };
-        if let Some(first) = self.remembered.answer(&key, || "registry".to_owned()) {
+        let key = match command.key {
+            None => return self.act(&command.action),
+            Some(RequestKey::Retry(key)) => key,
+            Some(RequestKey::Client(_)) => return Err(foreign("registry")),
+        };
+        if let Some(first) = self.remembered.answer(&key) {
             return first;
         }
         let outcome = self.act(&command.action);
@@ -140,6 +144,7 @@ impl Registry {
             Action::FoundRack { .. }
             | Action::RecoverRack { .. }
             | Action::CloseRack { .. }
+            | Action::Settle
             | Action::Register { .. }
             | Action::Update { .. }
             | Action::Forget { .. } => Err(foreign("registry")),
@@ -295,7 +300,10 @@ impl Registry {
         Ok(number)
     }
 
-    fn put(&mut self, entry: Entry) -> RackInfo {
+    fn put(&mut self, mut entry: Entry) -> RackInfo {
+        if entry.info.confirmed && entry.info.since_ms == 0 {
+            entry.info.since_ms = self.time_ms;
+        }
         let info = entry.info.clone();
         self.dirty.insert(info.id.clone());
         self.racks.insert(info.id.clone(), entry);
@@ -348,6 +356,7 @@ impl Entry {
             incarnation,
             recoveries: 0,
             confirmed: false,
+            since_ms: 0,
             retired: false,
         };
         Self { info, since_ms }

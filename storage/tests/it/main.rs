@@ -5,12 +5,14 @@ mod disk;
 mod strace;
 mod support;
 
+mod clients_keys;
 mod damage;
 mod forgotten_keys;
 mod kill;
 mod log_order;
 mod opening;
 mod power_cut;
+mod rebuilding;
 mod secrecy;
 mod sliced_deltas;
 mod slots;

@@ -31,13 +31,49 @@ fn a_voter_is_taken_before_one_that_left_before_an_empty_one() {
     let mut slots: Vec<_> = (0..4).map(|_| Slot::take(dir.path()).unwrap()).collect();
     let standings = [Standing::Left, Standing::Empty, Standing::Voter, Standing::Learner];
     for (slot, standing) in slots.iter_mut().zip(standings) {
-        slot.set_standing(standing).unwrap();
+        slot.set_standing(standing, 7).unwrap();
     }
     drop(slots);
     let again: Vec<_> = (0..5).map(|_| Slot::take(dir.path()).unwrap()).collect();
     let order: Vec<_> = again.iter().map(name).collect();
     assert_eq!(order, ["slot-2", "slot-3", "slot-0", "slot-1", "slot-4"]);
-    assert_eq!(again[0].standing(), Standing::Voter);
+    assert_eq!((again[0].standing(), again[0].known()), (Standing::Voter, 7));
+}
+
+#[test]
+fn of_two_voters_the_one_that_knows_more_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut slots: Vec<_> = (0..6).map(|_| Slot::take(dir.path()).unwrap()).collect();
+    for (slot, known) in slots.iter_mut().zip([9, 1000, 200, 1000]) {
+        slot.set_standing(Standing::Voter, known).unwrap();
+    }
+    // A note of the time before there were numbers, and one that is none.
+    fs::write(slots[4].path().join("standing"), "voter\n").unwrap();
+    fs::write(slots[5].path().join("standing"), "voter many\n").unwrap();
+    drop(slots);
+    let again: Vec<_> = (0..6).map(|_| Slot::take(dir.path()).unwrap()).collect();
+    let order: Vec<_> = again.iter().map(name).collect();
+    assert_eq!(order, ["slot-1", "slot-3", "slot-2", "slot-0", "slot-4", "slot-5"]);
+    assert_eq!((again[4].standing(), again[4].known()), (Standing::Voter, 0));
+    assert_eq!(again[5].standing(), Standing::Learner);
+}
+
+#[test]
+fn a_series_begins_with_the_slot_that_was_there_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Slot::take_named(dir.path(), "ork").unwrap();
+    first.set_standing(Standing::Learner, 3).unwrap();
+    drop(first);
+    let take = || Slot::take_series(dir.path(), "ork").unwrap();
+    let mut slots = vec![take(), take(), take()];
+    assert_eq!(slots.iter().map(name).collect::<Vec<_>>(), ["ork", "ork-1", "ork-2"]);
+    slots[2].set_standing(Standing::Voter, 4).unwrap();
+    drop(slots);
+    let again = [take(), take()];
+    assert_eq!(again.iter().map(name).collect::<Vec<_>>(), ["ork-2", "ork"]);
+    let worker = Slot::take(dir.path()).unwrap();
+    assert_eq!(name(&worker), "slot-0", "another series is none of this one");
+    assert!(matches!(Slot::take_series(dir.path(), "a/b"), Err(SlotError::BadName(_))));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, Command, Consistency, Filter, Incarnation, Kind, ListThings,
-    NewThing, OnConflict, Outcome, Registered, RequestKey, Status, StatusRule, Thing, ThingId,
-    ThingPatch,
+    NewThing, OnConflict, Outcome, RackId, Registered, RequestKey, RetryKey, Status, StatusRule,
+    Thing, ThingId, ThingPatch,
 };
 use bookmesh_storage::view::{REMEMBERED_MS, Things, View};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Rack {
     }
 
     fn keyed(&mut self, key: Option<u64>, action: Action) -> Outcome {
-        let key = key.map(|sequence| RequestKey { session: 1, sequence, part: 0 });
+        let key = key.map(|sequence| RequestKey::Retry(RetryKey { session: 1, sequence, part: 0 }));
         let command = Command { key, request_id: "test".parse().unwrap(), action };
         let batch = Batch { time_ms: self.time_ms, commands: vec![command] };
         self.index += 1;
@@ -81,7 +81,7 @@ fn rename(of: u64, name: &str, if_version: Option<u64>) -> Action {
 }
 
 fn query() -> ListThings {
-    let (filter, consistency) = (Filter::default(), Consistency::Eventual);
+    let (filter, consistency) = (Filter::default(), Consistency::Eventual { max_lag_ms: None });
     let rack = "book-rack-001".parse().unwrap();
     ListThings { rack, filter, after: None, offset: 0, limit: 100, consistency }
 }
@@ -236,4 +236,19 @@ fn a_page_is_cut_before_it_is_larger_than_an_answer() {
     let second = rack.view.list(&ListThings { limit: 1000, after, ..query() });
     assert_eq!(first.things.len() + second.things.len(), 400);
     assert!(!second.cut);
+}
+
+#[test]
+fn a_rack_that_holds_things_is_closed_by_force_alone() {
+    let mut rack = Rack::new();
+    rack.add(book("Emma", "Jane Austen"));
+    let id: RackId = "book-rack-001".parse().unwrap();
+    let refused = rack.run(Action::CloseRack { force: false });
+    assert_eq!(refused, Err(ApiError::RackNotEmpty { rack: id.clone(), things: 1 }));
+    rack.add(book("Persuasion", "Jane Austen"));
+    assert_eq!(rack.run(Action::CloseRack { force: true }), Ok(Applied::Done));
+    assert_eq!(rack.run(Action::CloseRack { force: false }), Ok(Applied::Done), "it is already");
+    let late = rack.register(book("Sanditon", "Jane Austen"), OnConflict::Allow);
+    assert_eq!(late, Err(ApiError::RackRetired { rack: id }));
+    assert_eq!(rack.view.len(), 2, "what it holds can be read");
 }

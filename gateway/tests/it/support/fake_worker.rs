@@ -35,6 +35,8 @@ pub(crate) struct FakeWorker {
     /// For every call, while set.
     pub(crate) always: Mutex<Option<Mishap>>,
     pub(crate) asked: Mutex<Vec<(RequestId, Request)>>,
+    /// What it says of itself, instead of that it leads its rack alone.
+    pub(crate) claim: Mutex<Option<MemberStatus>>,
     state: Mutex<State>,
     committed: watch::Sender<u64>,
 }
@@ -56,6 +58,7 @@ impl FakeWorker {
             script: Mutex::default(),
             always: Mutex::default(),
             asked: Mutex::default(),
+            claim: Mutex::default(),
             state: Mutex::default(),
             committed: watch::Sender::new(0),
         })
@@ -67,6 +70,13 @@ impl FakeWorker {
 
     pub(crate) fn fails(&self, error: ApiError) {
         self.will(Mishap::Error(error));
+    }
+
+    /// From here on it says this of itself: its own status, changed.
+    pub(crate) fn claims(&self, change: impl FnOnce(&mut MemberStatus)) {
+        let mut status = self.status(&self.state.lock().unwrap());
+        change(&mut status);
+        *self.claim.lock().unwrap() = Some(status);
     }
 
     /// The last request that was not about membership.
@@ -86,6 +96,10 @@ impl FakeWorker {
         let mut state = self.state.lock().unwrap();
         match request {
             Request::GetMember(_) => Ok(Reply::GetMember(self.status(&state))),
+            Request::RecoverRack(_) => {
+                *self.claim.lock().unwrap() = None;
+                Ok(Reply::RecoverRack(self.status(&state)))
+            }
             Request::GetThing(get) => {
                 let thing = state.things.get(&get.id).cloned();
                 let thing = thing.ok_or(ApiError::ThingNotFound { id: get.id })?;
@@ -191,6 +205,9 @@ impl FakeWorker {
     }
 
     fn status(&self, state: &State) -> MemberStatus {
+        if let Some(claim) = self.claim.lock().unwrap().clone() {
+            return claim;
+        }
         let index = state.log.len() as u64;
         MemberStatus {
             rack: self.rack.clone(),
@@ -202,6 +219,7 @@ impl FakeWorker {
             leader: Some(self.peer),
             members: vec![Member { member: 1, peer: self.peer, role: MemberRole::Voter }],
             last_index: index,
+            last_term: 1,
             committed_index: index,
             applied_index: index,
             head_hash: state.log.last().map_or(Hash::ZERO, |record| record.hash),

@@ -8,11 +8,13 @@ use serde_json::json;
 use super::failure::Failure;
 use super::http::Api;
 use super::terminal::{Paint, counted, grouped, harmless, painted, print_table, short, table};
-use super::views::{Node, Rack};
+use super::views::{Member, Node, Rack};
 use crate::cli::StatusArgs;
 
 /// How often `--watch` draws.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The state of a member that is being filled.
+const JOINING: &str = "joining";
 /// Puts the cursor into the upper left corner of an empty screen.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
@@ -109,23 +111,37 @@ fn member_table(racks: &[Rack]) -> comfy_table::Table {
     let mut rows = table(&["rack", "member", "role", "state", "lag", "head"]);
     for rack in racks {
         for member in &rack.members {
-            let lag = rack.last_index.zip(member.applied_index);
+            let joins = member.state == JOINING;
+            let has = if joins { member.last_index } else { member.applied_index };
+            let lag = rack.last_index.zip(has);
             let colour = match member.state.as_str() {
                 "unreachable" | "failed" => Paint::Red,
-                "learner" => Paint::Yellow,
+                "learner" | JOINING => Paint::Yellow,
                 _ => Paint::Green,
             };
             rows.add_row([
                 harmless(&rack.id).into(),
                 short(&member.peer_id).into(),
                 harmless(member.role.as_deref().unwrap_or("-")).into(),
-                painted(&harmless(&member.state), colour),
-                number(lag.map(|(last, applied)| last.saturating_sub(applied))).into(),
+                painted(&state(member), colour),
+                number(lag.map(|(last, has)| last.saturating_sub(has))).into(),
                 hash(member.head_hash.as_ref()).into(),
             ]);
         }
     }
     rows
+}
+
+/// What a member does; of one that is being filled, how far it is.
+fn state(member: &Member) -> String {
+    match (member.state.as_str(), member.last_index, member.committed_index) {
+        (JOINING, Some(has), Some(wanted)) => {
+            let percent = has.saturating_mul(100) / wanted.max(1);
+            let (has, wanted) = (grouped(has), grouped(wanted));
+            format!("{JOINING} {has}/{wanted} ({} %)", percent.min(100))
+        }
+        _ => harmless(&member.state),
+    }
 }
 
 fn node_table(nodes: &[Node]) -> comfy_table::Table {
@@ -164,6 +180,8 @@ mod tests {
                  "applied_index": 412, "head_hash": "cd".repeat(32)},
                 {"peer_id": "ef".repeat(32), "role": "voter", "state": "unreachable",
                  "last_index": 400, "applied_index": 400, "head_hash": null},
+                {"peer_id": "12".repeat(32), "role": null, "state": "joining", "last_index": 164,
+                 "committed_index": 400, "applied_index": 0, "head_hash": "34".repeat(32)},
             ],
         }, {
             "id": "order-rack-001", "number": 0, "type": "order", "leader": null, "term": null,
@@ -192,9 +210,9 @@ mod tests {
                 "book",
                 "abababab",
                 "3",
-                "1",
-                "of",
                 "2",
+                "of",
+                "3",
                 "10,000",
                 "412",
                 "cdcdcdcd"
@@ -202,6 +220,8 @@ mod tests {
             "{text}"
         );
         assert!(line(&["book-rack-001", "efefefef", "voter", "unreachable", "12", "-"]), "{text}");
+        let joining = ["-", "joining", "164/400", "(41", "%)", "248", "34343434"];
+        assert!(line(&[&["book-rack-001", "12121212"][..], &joining].concat()), "{text}");
         assert!(line(&["order-rack-001", "order", "none", "-", "0", "of", "0", "-", "-", "-"]));
         assert!(text.contains("/ip4/127.0.0.1/tcp/4001 ") && text.contains("2 racks, 1 node"));
     }

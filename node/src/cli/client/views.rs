@@ -33,6 +33,10 @@ pub(super) struct Member {
     pub(super) role: Option<String>,
     pub(super) state: String,
     #[serde(default)]
+    pub(super) last_index: Option<u64>,
+    #[serde(default)]
+    pub(super) committed_index: Option<u64>,
+    #[serde(default)]
     pub(super) applied_index: Option<u64>,
     #[serde(default)]
     pub(super) head_hash: Option<String>,
