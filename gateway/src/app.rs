@@ -7,6 +7,8 @@ use axum::http::StatusCode;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, RetryKey, ThingId};
 use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::orks::Orks;
+use bookmesh_rpc::peer::PeerId;
 use tokio::sync::{Semaphore, watch};
 
 use crate::directory::Directory;
@@ -19,11 +21,15 @@ use crate::placement::Placement;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) mesh: Mesh,
+    /// The orchestrators.
+    pub(crate) orks: Arc<Orks>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) placement: Placement,
     session: u128,
     writes: AtomicU64,
     searches: Semaphore,
+    /// Voters that a rack aims for, unless the mesh says otherwise.
+    replicas: usize,
     /// Its sender is gone once the gateway is closed: what would never end ends then.
     pub(crate) closing: watch::Receiver<()>,
 }
@@ -33,9 +39,17 @@ pub(crate) struct App {
 const MAX_SEARCHES: usize = 4;
 
 impl App {
-    pub(crate) fn new(mesh: Mesh, directory: Arc<Directory>, closing: watch::Receiver<()>) -> Self {
+    pub(crate) fn new(
+        mesh: Mesh,
+        orks: Arc<Orks>,
+        directory: Arc<Directory>,
+        replicas: usize,
+        closing: watch::Receiver<()>,
+    ) -> Self {
         Self {
+            replicas,
             mesh,
+            orks,
             directory,
             placement: Placement::default(),
             session: rand::random(),
@@ -43,6 +57,11 @@ impl App {
             searches: Semaphore::new(MAX_SEARCHES),
             closing,
         }
+    }
+
+    /// Voters that each rack aims for.
+    pub(crate) fn wanted_voters(&self) -> usize {
+        self.directory.settings().rack_replicas.map_or(self.replicas, usize::from)
     }
 
     /// The key of a new write. Sent again it is applied once, so a write keeps it over retries.
@@ -90,6 +109,12 @@ impl App {
     async fn search(&self, id: &RackId, context: &Context) -> Option<Arc<RackRoute>> {
         let _place = self.searches.try_acquire().ok()?;
         follower::search(&self.mesh, &self.directory, id, context).await
+    }
+
+    /// Who holds a rack, by the DHT; nobody when enough requests look already.
+    pub(crate) async fn holders(&self, id: &RackId, context: &Context) -> Vec<PeerId> {
+        let Ok(_place) = self.searches.try_acquire() else { return Vec::new() };
+        self.mesh.providers(&id.dht_key(), context).await
     }
 
     /// The rack with this name: from the table, or through the DHT while no orchestrator is there

@@ -2,9 +2,11 @@
 //! short lock and one reference count; replaced whole, never changed in place.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bookmesh_rpc::api::{Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable};
+use bookmesh_rpc::api::{
+    Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable, Settings,
+};
 use bookmesh_rpc::peer::PeerId;
 use tokio::sync::watch;
 
@@ -89,11 +91,21 @@ pub(crate) struct Knowledge {
 #[derive(Debug)]
 pub(crate) struct Directory {
     knowledge: watch::Sender<Knowledge>,
+    settings: Mutex<Settings>,
 }
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self { knowledge: watch::Sender::new(Knowledge::default()) }
+        Self { knowledge: watch::Sender::new(Knowledge::default()), settings: Mutex::default() }
+    }
+
+    /// What holds for the whole mesh, as an orchestrator said last.
+    pub(crate) fn settings(&self) -> Settings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     pub(crate) fn knowledge(&self) -> Knowledge {
@@ -113,21 +125,19 @@ impl Directory {
     /// One that was just started knows less than was known here, so its table only adds: what a
     /// newer leader said of itself is kept, and so are racks that it does not name. They have no
     /// leader then; a list over all racks still asks their members, so that what does not answer
-    /// is missed and not left out. Only a rack that it names as retired is forgotten.
+    /// is missed and not left out. Racks that it says are retired are dropped.
     pub(crate) fn replace(&self, routes: RouteTable) {
-        let (retired, racks): (Vec<_>, Vec<_>) =
-            routes.racks.into_iter().partition(|rack| rack.retired);
-        let retired: HashSet<_> = retired.into_iter().map(|rack| rack.id).collect();
         self.knowledge.send_modify(|knowledge| {
             let old = knowledge.table.clone();
-            let news = racks.into_iter().map(|news| match old.rack(&news.id) {
+            let retired: HashSet<_> = routes.retired.into_iter().collect();
+            let news = routes.racks.into_iter().map(|news| match old.rack(&news.id) {
                 Some(known) => updated(known, news),
                 None => news,
             });
             let news = Table::new(news);
             let unnamed = old.all().iter().filter(|known| known.confirmed);
-            let unnamed = unnamed.filter(|known| !retired.contains(&known.id));
             let unnamed = unnamed.filter(|known| news.rack(&known.id).is_none());
+            let unnamed = unnamed.filter(|known| !retired.contains(&known.id));
             let unnamed = unnamed.take(MAX_REMEMBERED).map(|known| Arc::new(unled(known)));
             let table = Table::of(news.all().iter().cloned().chain(unnamed));
             *knowledge = Knowledge { table: Arc::new(table), live: true, told: true };
@@ -163,7 +173,6 @@ impl Directory {
             things: status.things,
             writable: status.writable,
             since_ms: known.map_or(0, |known| known.since_ms),
-            retired: false,
         };
         self.knowledge.send_if_modified(|knowledge| {
             let known = knowledge.table.rack(&learned.id);
@@ -213,8 +222,11 @@ mod tests {
             things,
             writable: true,
             since_ms: 0,
-            retired: false,
         }
+    }
+
+    fn table(racks: Vec<RackRoute>) -> RouteTable {
+        RouteTable { racks, ..RouteTable::default() }
     }
 
     #[test]
@@ -231,7 +243,7 @@ mod tests {
     fn routes_stay_when_the_orchestrator_goes() {
         let directory = Directory::new();
         assert!(!directory.knowledge().live);
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
         assert!(directory.knowledge().live);
         directory.detach();
         let knowledge = directory.knowledge();
@@ -242,18 +254,18 @@ mod tests {
     fn a_hint_holds_until_news_of_a_term_come() {
         let directory = Directory::new();
         let id: RackId = "a".parse().unwrap();
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
         directory.believe(&id, peer(2));
         assert_eq!(directory.table().rack(&id).unwrap().leader, Some(peer(2)));
-        directory.replace(RouteTable { racks: vec![route("a", 0, 1)] });
+        directory.replace(table(vec![route("a", 0, 1)]));
         assert_eq!(directory.table().rack(&id).unwrap().leader, Some(peer(1)));
     }
 
     /// What stands of `a` once `news` follow on `known`.
     fn after(known: RackRoute, news: Vec<RackRoute>) -> Arc<RackRoute> {
         let directory = Directory::new();
-        directory.replace(RouteTable { racks: vec![known] });
-        directory.replace(RouteTable { racks: news });
+        directory.replace(table(vec![known]));
+        directory.replace(table(news));
         directory.table().rack(&"a".parse().unwrap()).unwrap().clone()
     }
 
@@ -266,10 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn a_retired_rack_is_dropped_although_it_was_known() {
+        let directory = Directory::new();
+        directory.replace(table(vec![route("a", 0, 5), route("b", 1, 5)]));
+        let retired = vec!["a".parse().unwrap()];
+        directory.replace(RouteTable { racks: vec![route("b", 1, 5)], retired });
+        let left = directory.table();
+        assert!(left.rack(&"a".parse().unwrap()).is_none());
+        assert!(left.numbered(Kind::Book, 0).is_none());
+        assert_eq!(left.all().len(), 1);
+    }
+
+    #[test]
     fn a_rack_that_was_never_founded_is_forgotten_with_its_orchestrator() {
         let directory = Directory::new();
         let racks = vec![RackRoute { confirmed: false, ..route("a", 0, 0) }];
-        directory.replace(RouteTable { racks });
+        directory.replace(table(racks));
         directory.replace(RouteTable::default());
         assert!(directory.table().all().is_empty());
     }
@@ -281,17 +305,6 @@ mod tests {
         assert_eq!(*kept, route("a", 0, 0));
         let moved = RackRoute { members: vec![peer(4)], ..route("a", 0, 0) };
         assert_eq!(after(route("a", 0, 0), vec![moved.clone()]).members, moved.members);
-    }
-
-    #[test]
-    fn a_rack_that_was_retired_is_forgotten() {
-        let retired = RackRoute { retired: true, leader: None, ..route("a", 0, 5) };
-        let directory = Directory::new();
-        directory.replace(RouteTable { racks: vec![route("a", 0, 5), route("b", 1, 0)] });
-        directory.replace(RouteTable { racks: vec![retired, route("b", 1, 0)] });
-        let table = directory.table();
-        assert!(table.rack(&"a".parse().unwrap()).is_none() && table.all().len() == 1);
-        assert!(table.numbered(Kind::Book, 0).is_none());
     }
 
     #[test]
@@ -317,8 +330,8 @@ mod tests {
     #[test]
     fn a_number_that_two_racks_claim_is_that_of_the_one_with_a_leader() {
         let directory = Directory::new();
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
-        directory.replace(RouteTable { racks: vec![route("b", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
+        directory.replace(table(vec![route("b", 0, 0)]));
         let table = directory.table();
         assert_eq!(table.numbered(Kind::Book, 0).unwrap().id.as_str(), "b");
         assert_eq!(table.all().len(), 2);

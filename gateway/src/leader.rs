@@ -316,9 +316,8 @@ mod tests {
             things: 0,
             writable: true,
             since_ms: 0,
-            retired: false,
         };
-        directory.replace(RouteTable { racks: vec![route] });
+        directory.replace(RouteTable { racks: vec![route], retired: Vec::new() });
         let route = directory.table().rack(&rack()).unwrap().clone();
         (directory, route)
     }

@@ -225,7 +225,6 @@ mod tests {
             things: 0,
             writable: true,
             since_ms: 0,
-            retired: false,
         })
     }
 

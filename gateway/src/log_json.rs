@@ -116,6 +116,9 @@ fn action(action: &Action) -> (&'static str, Value) {
         Action::ConfirmRack { rack, founder, .. } => {
             ("confirmRack", json!({ "rack_id": rack, "founder": founder.to_string() }))
         }
+        Action::BeginRegistry { founding } => {
+            ("beginRegistry", json!({ "founding": founding.to_string() }))
+        }
     }
 }
 

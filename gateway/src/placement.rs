@@ -127,7 +127,6 @@ mod tests {
             things,
             writable: true,
             since_ms: u64::from(number),
-            retired: false,
         }
     }
 

@@ -244,7 +244,6 @@ mod tests {
             things: 0,
             writable: true,
             since_ms: 0,
-            retired: false,
         }
     }
 

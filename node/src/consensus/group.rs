@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
+use openraft::metrics::RaftServerMetrics;
 use openraft::{Config, SnapshotPolicy};
 use tokio::task::JoinSet;
 
@@ -240,6 +241,11 @@ impl<V: View> Group<V> {
     /// What openraft says of this member and its group.
     pub fn metrics(&self) -> tokio::sync::watch::Receiver<Metrics> {
         self.raft.metrics()
+    }
+
+    /// Part of that: who leads, who belongs, in which term. It changes rarely, also under load.
+    pub fn standing(&self) -> tokio::sync::watch::Receiver<RaftServerMetrics<MemberId, Seat>> {
+        self.raft.server_metrics()
     }
 
     /// Answers a message of another member.

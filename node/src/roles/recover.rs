@@ -32,8 +32,9 @@ impl Rack {
     ///
     /// # Errors
     /// [`ApiError::Invalid`] for another member or another log than the operator looked at, while
-    /// the rack has a majority, and when another member that runs would lose less; unavailable when a step fails, and then it is worth trying
-    /// again: what was decided is carried out by whatever opens the member next.
+    /// the rack has a majority, and when another member that runs would lose less; unavailable
+    /// when a step fails, and then it is worth trying again: what was decided is carried out by
+    /// whatever opens the member next.
     pub async fn recover(
         self: Arc<Self>,
         request_id: RequestId,

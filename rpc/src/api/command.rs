@@ -123,6 +123,11 @@ pub enum Action {
         /// With which data.
         incarnation: Incarnation,
     },
+    /// The first entry of the registry: what tells it from one that began elsewhere.
+    BeginRegistry {
+        /// The beginner's data.
+        founding: Incarnation,
+    },
 }
 
 /// What applying a command answered; every replica gets the same.

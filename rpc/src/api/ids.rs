@@ -276,6 +276,12 @@ impl Incarnation {
     }
 }
 
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 impl Default for Incarnation {
     /// None: what stands where no data was made yet.
     fn default() -> Self {

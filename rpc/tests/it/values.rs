@@ -381,6 +381,8 @@ impl<'a> Source<'a> {
             "ping" => Reply::Ping(self.bytes()),
             "consensus" => Reply::Consensus(self.bytes()),
             "announce" => Reply::Announce(Announced {
+                registry: self.maybe(Self::incarnation),
+                applied_index: self.number(),
                 superseded: self.list(Self::rack),
                 retired: self.list(Self::rack),
                 settings: self.settings(),

@@ -31,6 +31,8 @@ struct Entry {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
+    /// The data with which it began; `None` before its first entry.
+    founding: Option<Incarnation>,
     racks: BTreeMap<RackId, Entry>,
     /// The next number of each kind; what was given once is never given again.
     next: BTreeMap<Kind, u32>,
@@ -45,7 +47,8 @@ pub struct Registry {
 /// Checkpoints are bookkeeping, no part of what a log adds up to.
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        self.racks == other.racks
+        self.founding == other.founding
+            && self.racks == other.racks
             && self.next == other.next
             && self.settings == other.settings
             && self.members.same(&other.members)
@@ -62,6 +65,7 @@ enum Item {
     Kept(RetryItem),
     /// Ends every delta.
     State {
+        founding: Option<Incarnation>,
         next: BTreeMap<Kind, u32>,
         settings: Settings,
         time_ms: u64,
@@ -78,6 +82,12 @@ struct Founder {
 }
 
 impl Registry {
+    /// The data with which it began, which tells it from a registry that began elsewhere; `None`
+    /// before its first entry.
+    pub const fn founding(&self) -> Option<Incarnation> {
+        self.founding
+    }
+
     /// A rack.
     pub fn get(&self, rack: &RackId) -> Option<&RackInfo> {
         self.racks.get(rack).map(|entry| &entry.info)
@@ -126,6 +136,7 @@ impl Registry {
                 self.confirm(rack, &founder).map(Applied::Rack)
             }
             Action::RetireRack { rack } => self.retire(rack).map(Applied::Rack),
+            Action::BeginRegistry { founding } => self.begin(*founding),
             Action::SetSettings { settings } => {
                 self.settings = *settings;
                 Ok(Applied::Settings(self.settings))
@@ -138,6 +149,14 @@ impl Registry {
             | Action::Update { .. }
             | Action::Forget { .. } => Err(foreign("registry")),
         }
+    }
+
+    /// Its beginner may say so again after a crash; nobody else has begun it.
+    fn begin(&mut self, founding: Incarnation) -> Outcome {
+        if *self.founding.get_or_insert(founding) != founding {
+            return Err(ApiError::invalid("founding", "this registry has begun with other data"));
+        }
+        Ok(Applied::Done)
     }
 
     fn register(
@@ -234,6 +253,9 @@ impl Registry {
         let known = self.racks.get(rack);
         let mut entry =
             known.cloned().ok_or_else(|| ApiError::RackNotFound { rack: rack.clone() })?;
+        if entry.info.retired {
+            return Err(ApiError::RackRetired { rack: rack.clone() });
+        }
         let present = entry.info.founder;
         if present != founder.peer || entry.info.incarnation != founder.incarnation {
             let why = format!("{rack} is being founded by {}", present.short());
@@ -297,8 +319,16 @@ impl Registry {
                     return Err(RestoreError("a thing in a registry".into()));
                 }
             }
-            Item::State { next, settings, time_ms, applied_index, remembered_from, floors } => {
-                (self.next, self.settings) = (next, settings);
+            Item::State {
+                founding,
+                next,
+                settings,
+                time_ms,
+                applied_index,
+                remembered_from,
+                floors,
+            } => {
+                (self.founding, self.next, self.settings) = (founding, next, settings);
                 (self.time_ms, self.applied_index) = (time_ms, applied_index);
                 self.remembered.restore_end(remembered_from, floors);
                 self.members.set_saved();
@@ -387,6 +417,7 @@ impl View for Registry {
             },
         );
         parts.push(&Item::State {
+            founding: self.founding,
             next: self.next.clone(),
             settings: self.settings,
             time_ms: self.time_ms,

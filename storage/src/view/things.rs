@@ -176,7 +176,8 @@ impl Things {
             Action::ConfirmRack { rack, .. } => self.confirm(rack),
             Action::RegisterRack { .. }
             | Action::RetireRack { .. }
-            | Action::SetSettings { .. } => Err(foreign("rack")),
+            | Action::SetSettings { .. }
+            | Action::BeginRegistry { .. } => Err(foreign("rack")),
         }
     }
 

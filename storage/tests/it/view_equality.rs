@@ -82,8 +82,11 @@ fn registry_action() -> impl Strategy<Value = Action> {
             let incarnation = Incarnation::default();
             let lineage = Lineage { founding: incarnation, recoveries: u32::from(n % 2) };
             let charter = number.map(|number| Charter { number, lineage });
-            if confirm {
-                return Action::ConfirmRack { rack, founder, incarnation };
+            match n {
+                0..16 => return Action::RetireRack { rack },
+                16..24 => return Action::BeginRegistry { founding: incarnation },
+                _ if confirm => return Action::ConfirmRack { rack, founder, incarnation },
+                _ => {}
             }
             Action::RegisterRack { rack, kind: kind(n), founder, incarnation, charter }
         },

@@ -35,6 +35,8 @@ pub(crate) struct FakeWorker {
     /// For every call, while set.
     pub(crate) always: Mutex<Option<Mishap>>,
     pub(crate) asked: Mutex<Vec<(RequestId, Request)>>,
+    /// What it says of itself, instead of that it leads its rack alone.
+    pub(crate) claim: Mutex<Option<MemberStatus>>,
     state: Arc<Mutex<State>>,
     committed: watch::Sender<u64>,
 }
@@ -58,6 +60,7 @@ impl FakeWorker {
             script: Mutex::default(),
             always: Mutex::default(),
             asked: Mutex::default(),
+            claim: Mutex::default(),
             state: Arc::default(),
             committed: watch::Sender::new(0),
         })
@@ -79,6 +82,13 @@ impl FakeWorker {
         self.will(Mishap::Error(error));
     }
 
+    /// From here on it says this of itself: its own status, changed.
+    pub(crate) fn claims(&self, change: impl FnOnce(&mut MemberStatus)) {
+        let mut status = self.status(&self.state.lock().unwrap());
+        change(&mut status);
+        *self.claim.lock().unwrap() = Some(status);
+    }
+
     /// The last request that was not about membership.
     pub(crate) fn last_asked(&self) -> (RequestId, Request) {
         let asked = self.asked.lock().unwrap();
@@ -96,6 +106,10 @@ impl FakeWorker {
         let mut state = self.state.lock().unwrap();
         match request {
             Request::GetMember(_) => Ok(Reply::GetMember(self.status(&state))),
+            Request::RecoverRack(_) => {
+                *self.claim.lock().unwrap() = None;
+                Ok(Reply::RecoverRack(self.status(&state)))
+            }
             Request::GetThing(get) => {
                 let thing = state.things.get(&get.id).cloned();
                 let thing = thing.ok_or(ApiError::ThingNotFound { id: get.id })?;
@@ -213,6 +227,9 @@ impl FakeWorker {
     }
 
     fn status(&self, state: &State) -> MemberStatus {
+        if let Some(claim) = self.claim.lock().unwrap().clone() {
+            return claim;
+        }
         let index = state.log.len() as u64;
         MemberStatus {
             rack: self.rack.clone(),

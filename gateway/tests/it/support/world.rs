@@ -95,6 +95,10 @@ impl World {
         Request::new("PUT", path).json(body).send(self.at).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        Request::new("DELETE", path).send(self.at).await
+    }
+
     /// Registers a book in a rack; gives its id.
     pub(crate) async fn book(&self, rack: &str, name: &str) -> String {
         let reply = self.post("/books", book(rack, name)).await;
@@ -172,7 +176,6 @@ pub(crate) fn route(worker: &FakeWorker) -> RackRoute {
         things: 0,
         writable: true,
         since_ms: 0,
-        retired: false,
     }
 }
 

@@ -86,6 +86,7 @@ fn sentence(command: &Command) -> String {
         Action::SetSettings { .. } => "settings  of the mesh".to_owned(),
         Action::RegisterRack { rack, .. } => format!("rack      {rack}"),
         Action::ConfirmRack { rack, .. } => format!("confirm   {rack}"),
+        Action::BeginRegistry { founding } => format!("begin     {founding}"),
     }
 }
 
