@@ -24,6 +24,7 @@ use super::membership::{self, Aims, Leaving, Metrics, leader_of};
 use super::network::{Inbound, Network};
 use super::proposer::{Proposer, not_leader, stopped};
 use super::reader::Reader;
+use super::recovery;
 use super::types::{Raft, Seat, to_log_record};
 
 /// Entries in one append message. A message is cut at 256 KiB of entries by the log store, so this
@@ -88,6 +89,7 @@ impl<V: View> Group<V> {
     pub async fn open(config: GroupConfig) -> Result<Arc<Self>, GroupError> {
         let GroupConfig { mesh, name, store, member, aims } = config;
         let log = LogStore::open(store.clone())?;
+        let given_up = recovery::given_up(&store)?;
         let (shown, saver) = checkpoint::load::<V>(&store, &log).await?;
         let shared = SharedView::new(shown);
         let network = Network::new(mesh.clone(), name.clone(), log.clone());
@@ -113,7 +115,8 @@ impl<V: View> Group<V> {
         let handing = handover::run(raft.clone(), store.clone(), handover.clone());
         run("handover", handing.boxed());
         run("checkpoints", saver.clone().run(shared.clone()).boxed());
-        let inbound = Inbound::new(raft.clone(), log.clone(), heard.clone(), store.clone());
+        let inbound =
+            Inbound::new(raft.clone(), log.clone(), heard.clone(), store.clone(), given_up);
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {
             mesh,
