@@ -5,21 +5,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, ThingId};
+use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, RetryKey, ThingId};
 use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::peer::PeerId;
 use tokio::sync::{Semaphore, watch};
 
 use crate::directory::Directory;
 use crate::follower;
 use crate::http_error::HttpError;
-use crate::leader::{self, Failure, Size, Whom};
+use crate::leader::{self, Failure, How};
+use crate::placement::Placement;
 
 /// Shared by all requests.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) mesh: Mesh,
+    /// The orchestrators.
+    pub(crate) orks: Arc<Orks>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) placement: Placement,
     session: u128,
     writes: AtomicU64,
     searches: Semaphore,
@@ -36,6 +41,7 @@ const MAX_SEARCHES: usize = 4;
 impl App {
     pub(crate) fn new(
         mesh: Mesh,
+        orks: Arc<Orks>,
         directory: Arc<Directory>,
         replicas: usize,
         closing: watch::Receiver<()>,
@@ -43,7 +49,9 @@ impl App {
         Self {
             replicas,
             mesh,
+            orks,
             directory,
+            placement: Placement::default(),
             session: rand::random(),
             writes: AtomicU64::new(0),
             searches: Semaphore::new(MAX_SEARCHES),
@@ -59,7 +67,7 @@ impl App {
     /// The key of a new write. Sent again it is applied once, so a write keeps it over retries.
     pub(crate) fn request_key(&self) -> RequestKey {
         let sequence = self.writes.fetch_add(1, Ordering::Relaxed);
-        RequestKey { session: self.session, sequence, part: 0 }
+        RequestKey::Retry(RetryKey { session: self.session, sequence, part: 0 })
     }
 
     /// Calls a rack; see [`leader::ask`].
@@ -67,11 +75,12 @@ impl App {
         &self,
         rack: &Arc<RackRoute>,
         context: &Context,
-        how: (Whom, Size),
+        how: How,
         request: M,
     ) -> Result<M::Reply, HttpError> {
         let mut outcome = self.try_rack(rack, context, how, &request).await;
-        if matches!(outcome, Err(Failure::Unavailable(_))) && !self.directory.knowledge().live {
+        let unavailable = matches!(outcome, Err(Failure::Unavailable(_) | Failure::Untouched(_)));
+        if unavailable && !self.directory.knowledge().live {
             // Without an orchestrator nobody told us where the rack may have moved to.
             let found = self.search(&rack.id, context).await;
             if let Some(moved) = found.filter(|found| found.members != rack.members) {
@@ -81,11 +90,12 @@ impl App {
         outcome.map_err(|failure| HttpError::of_rack(&rack.id, failure, rack.kind))
     }
 
-    async fn try_rack<M: Method + Clone>(
+    /// As [`App::ask`], by what is known of the rack alone.
+    pub(crate) async fn try_rack<M: Method + Clone>(
         &self,
         rack: &Arc<RackRoute>,
         context: &Context,
-        how: (Whom, Size),
+        how: How,
         request: &M,
     ) -> Result<M::Reply, Failure> {
         let attempt = |peer, context: Context| {

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::HeaderValue;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::RackId;
+use bookmesh_rpc::orks::Orks;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
@@ -67,10 +68,12 @@ impl Gateway {
     pub fn start(mesh: Mesh, config: GatewayConfig) -> Self {
         metrics::install();
         let directory = Arc::new(Directory::new());
-        let following = follower::run(mesh.clone(), directory.clone(), config.version.clone());
+        let orks = Arc::new(Orks::new(mesh.clone()));
+        let version = config.version.clone();
+        let following = follower::run(mesh.clone(), orks.clone(), directory.clone(), version);
         let follower = tokio::spawn(following);
         let (open, closing) = watch::channel(());
-        let app = Arc::new(App::new(mesh, directory, config.replicas, closing));
+        let app = Arc::new(App::new(mesh, orks, directory, config.replicas, closing));
         Self { app, config, follower, _open: open }
     }
 

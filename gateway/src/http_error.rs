@@ -13,7 +13,7 @@ pub(crate) const MAX_FIELD_ERRORS: usize = 100;
 
 /// Seconds that a client waits before it asks an unavailable rack again. A rack has a new leader
 /// within two seconds.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("2");
+const RETRY_AFTER_S: u64 = 2;
 
 /// An answer that is not what the client wanted.
 #[derive(Debug)]
@@ -24,11 +24,14 @@ pub(crate) struct HttpError {
     pub(crate) errors: Vec<FieldError>,
     /// Told outside production only.
     pub(crate) detail: Option<String>,
+    /// When a 503 is worth asking again, in seconds.
+    pub(crate) retry_after_s: u64,
 }
 
 impl HttpError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), errors: Vec::new(), detail: None }
+        let (message, errors, retry_after_s) = (message.into(), Vec::new(), RETRY_AFTER_S);
+        Self { status, code, message, errors, detail: None, retry_after_s }
     }
 
     /// 400 with every field that breaks a rule.
@@ -48,6 +51,11 @@ impl HttpError {
     /// 503: worth asking again.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_RACK_UNAVAILABLE", message)
+    }
+
+    /// 503: there is no room for a client's key before that time.
+    fn keys_full(error: &ApiError, free_in_s: u64) -> Self {
+        Self { retry_after_s: free_in_s, ..Self::unavailable(error.to_string()) }
     }
 
     pub(crate) fn not_found() -> Self {
@@ -94,6 +102,11 @@ impl HttpError {
             ApiError::NotCheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_NOT_CHECKED_OUT"),
             ApiError::Conflict { .. } => (StatusCode::CONFLICT, "ERR_CONFLICT"),
             ApiError::KeyConflict => (StatusCode::CONFLICT, "ERR_IDEMPOTENCY_CONFLICT"),
+            ApiError::TooFarBehind { .. } => {
+                let message = format!("no member is as fresh as max_lag_ms asks for: {error}");
+                return Self::unavailable(message);
+            }
+            ApiError::KeysFull { free_in_s, .. } => return Self::keys_full(&error, *free_in_s),
             ApiError::VersionMismatch { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "ERR_VERSION_MISMATCH")
             }
@@ -102,7 +115,10 @@ impl HttpError {
             | ApiError::NotMember { .. }
             | ApiError::Unavailable { .. }
             | ApiError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "ERR_RACK_UNAVAILABLE"),
-            ApiError::DeadlinePassed => (StatusCode::GATEWAY_TIMEOUT, "ERR_TIMEOUT"),
+            // Whether it was applied is not known, as when a rack does not answer.
+            ApiError::DeadlinePassed | ApiError::OutcomeForgotten => {
+                (StatusCode::GATEWAY_TIMEOUT, "ERR_TIMEOUT")
+            }
         };
         Self::new(status, code, error.to_string())
     }
@@ -111,7 +127,7 @@ impl HttpError {
     pub(crate) fn of_rack(rack: &RackId, failure: Failure, kind: Kind) -> Self {
         match failure {
             Failure::Refused(error) => Self::of_api(error, kind),
-            Failure::Unavailable(why) => {
+            Failure::Unavailable(why) | Failure::Untouched(why) => {
                 let message = format!("rack {rack} is unavailable; try again shortly");
                 Self { detail: Some(why), ..Self::unavailable(message) }
             }
@@ -140,7 +156,7 @@ impl HttpError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, crate::answer::JSON);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }
         response
     }
@@ -202,6 +218,12 @@ mod tests {
             (ApiError::NotCheckedOut { id }, 409, "ERR_BOOK_NOT_CHECKED_OUT"),
             (ApiError::Conflict { id }, 409, "ERR_CONFLICT"),
             (ApiError::KeyConflict, 409, "ERR_IDEMPOTENCY_CONFLICT"),
+            (
+                ApiError::KeysFull { what: text(), most: 1, free_in_s: 9 },
+                503,
+                "ERR_RACK_UNAVAILABLE",
+            ),
+            (ApiError::OutcomeForgotten, 504, "ERR_TIMEOUT"),
             (ApiError::VersionMismatch { id, version: 2 }, 412, "ERR_VERSION_MISMATCH"),
             (ApiError::NotMember { rack }, 503, "ERR_RACK_UNAVAILABLE"),
             (ApiError::Busy, 503, "ERR_RACK_UNAVAILABLE"),

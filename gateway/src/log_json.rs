@@ -79,6 +79,7 @@ fn action(action: &Action) -> (&'static str, Value) {
         Action::FoundRack { rack, kind, number, .. } => {
             ("foundRack", json!({ "rack_id": rack, "type": kind.name(), "number": number }))
         }
+        Action::Settle => ("settle", json!({})),
         Action::RecoverRack { member } => ("recoverRack", json!({ "member": member })),
         Action::CloseRack { force } => ("closeRack", json!({ "force": force })),
         Action::RetireRack { rack } => ("retireRack", json!({ "rack_id": rack })),
@@ -114,6 +115,9 @@ fn action(action: &Action) -> (&'static str, Value) {
         ),
         Action::ConfirmRack { rack, founder, .. } => {
             ("confirmRack", json!({ "rack_id": rack, "founder": founder.to_string() }))
+        }
+        Action::BeginRegistry { founding } => {
+            ("beginRegistry", json!({ "founding": founding.to_string() }))
         }
     }
 }

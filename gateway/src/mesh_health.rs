@@ -62,6 +62,7 @@ impl MeshHealth {
             peer_id: self.app.mesh.peer_id(),
             services,
             racks,
+            reason: None,
         }
     }
 }

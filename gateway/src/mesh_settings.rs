@@ -18,7 +18,7 @@ const KNOWN: &str = "rack_replicas, replace_after_ms";
 /// `GET /settings`. What is null is left to each node's own configuration.
 pub(crate) async fn get(app: Arc<App>, call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
-    let settings = registry::ask(&app.mesh, &call.context, GetSettings).await?;
+    let settings = registry::ask(&app.orks, &call.context, GetSettings).await?;
     Ok(success(SettingsJson::of(settings)))
 }
 
@@ -31,10 +31,10 @@ pub(crate) async fn put(app: Arc<App>, mut call: Call) -> Answer {
     let known = if change.is_whole() {
         Settings::default()
     } else {
-        registry::ask(&app.mesh, &call.context, GetSettings).await?
+        registry::ask(&app.orks, &call.context, GetSettings).await?
     };
     let settings = change.of(known);
-    let settings = registry::ask(&app.mesh, &call.context, SetSettings { settings }).await?;
+    let settings = registry::ask(&app.orks, &call.context, SetSettings { settings }).await?;
     Ok(success(SettingsJson::of(settings)))
 }
 

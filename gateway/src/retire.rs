@@ -19,7 +19,7 @@ pub(crate) async fn retire(app: Arc<App>, mut call: Call) -> Answer {
     let force = params.flag("force");
     params.finish("force").map_err(invalid)?;
     let rack: RackId = call.path_text().await?.parse().map_err(invalid)?;
-    let retired = registry::ask(&app.mesh, &call.context, RetireRack { rack, force }).await?;
+    let retired = registry::ask(&app.orks, &call.context, RetireRack { rack, force }).await?;
     Ok(success(RetiredJson::of(&retired)))
 }
 

@@ -243,6 +243,7 @@ mod tests {
             members: Vec::new(),
             things: 0,
             writable: true,
+            since_ms: 0,
         }
     }
 

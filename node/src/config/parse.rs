@@ -71,6 +71,11 @@ pub(super) fn replicas(text: &str) -> Option<usize> {
     text.parse().ok().filter(|voters| RACK_REPLICAS.contains(voters)).map(usize::from)
 }
 
+/// As [`replicas`]; more than five only make every change of the registry slower.
+pub(super) fn orks(text: &str) -> Option<usize> {
+    replicas(text).filter(|orks| *orks <= 5)
+}
+
 pub(super) fn racks(text: &str) -> Option<Vec<RackId>> {
     let racks: Vec<RackId> = items(text).map(|name| name.parse().ok()).collect::<Option<_>>()?;
     let distinct = racks.iter().enumerate().all(|(at, rack)| !racks[..at].contains(rack));
@@ -146,6 +151,8 @@ mod tests {
     fn replicas_are_odd_and_racks_are_distinct() {
         let accepted: Vec<_> = (0..=9).filter_map(|n| replicas(&n.to_string())).collect();
         assert_eq!(accepted, [1, 3, 5, 7]);
+        let accepted: Vec<_> = (0..=9).filter_map(|n| orks(&n.to_string())).collect();
+        assert_eq!(accepted, [1, 3, 5]);
         assert_eq!(racks("book-rack-001, book-rack-002").unwrap().len(), 2);
         for bad in ["", ",", "a,a", "A"] {
             assert_eq!(racks(bad), None, "{bad}");

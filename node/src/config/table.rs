@@ -207,6 +207,16 @@ pub const SETTINGS: &[Setting] = &[
         |s, text| parse::millis(text, REPLACE_AFTER_MS).map(|value| s.replace_after = value),
     ),
     plain(
+        ["ork_replicas", "ork-replicas", "COUNT"],
+        &["ORK_REPLICAS"],
+        Default::Fixed("1"),
+        [
+            "1, 3 or 5, the same for all orchestrators",
+            "Orchestrators that form the registry; with 3 or 5 it begins once all are there",
+        ],
+        |s, text| parse::orks(text).map(|value| s.ork_replicas = value),
+    ),
+    plain(
         ["data_dir", "data-dir", "DIR"],
         &["DATA_DIR"],
         Default::Fixed("./bookmesh-data"),

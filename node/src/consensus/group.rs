@@ -12,17 +12,19 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
+use openraft::metrics::RaftServerMetrics;
 use openraft::{Config, SnapshotPolicy};
 use tokio::task::JoinSet;
 
 use super::checkpoint::{self, Saver};
 use super::elector::{self, HEARTBEAT, LEASE, LastHeard};
+use super::freshness::Freshness;
 use super::handover::{self, Handover};
 use super::log_store::{LogError, LogStore};
 use super::machine::{Machine, SharedView, Shown};
 use super::membership::{self, Aims, Leaving, Metrics, leader_of};
 use super::network::{Inbound, Network};
-use super::proposer::{Proposer, not_leader, stopped};
+use super::proposer::{Proposer, not_leader, now_ms, stopped};
 use super::reader::Reader;
 use super::recovery;
 use super::types::{Raft, Seat, to_log_record};
@@ -72,6 +74,7 @@ pub struct Group<V> {
     handover: Arc<Handover>,
     raft: Raft,
     log: LogStore,
+    freshness: Arc<Freshness>,
     shared: Arc<SharedView<V>>,
     proposer: Proposer,
     reader: Reader,
@@ -92,7 +95,8 @@ impl<V: View> Group<V> {
         let given_up = recovery::given_up(&store)?;
         let (shown, saver) = checkpoint::load::<V>(&store, &log).await?;
         let shared = SharedView::new(shown);
-        let network = Network::new(mesh.clone(), name.clone(), log.clone());
+        let freshness = Freshness::new(member, shared.clone());
+        let network = Network::new(mesh.clone(), name.clone(), log.clone(), freshness.clone());
         let answered = network.answered();
         let machine = Machine::new(shared.clone());
         let raft = Raft::new(member, raft_config(&name)?, network.clone(), log.clone(), machine);
@@ -115,8 +119,14 @@ impl<V: View> Group<V> {
         let handing = handover::run(raft.clone(), store.clone(), handover.clone());
         run("handover", handing.boxed());
         run("checkpoints", saver.clone().run(shared.clone()).boxed());
-        let inbound =
-            Inbound::new(raft.clone(), log.clone(), heard.clone(), store.clone(), given_up);
+        let inbound = Inbound::new(
+            raft.clone(),
+            log.clone(),
+            heard.clone(),
+            freshness.clone(),
+            store.clone(),
+            given_up,
+        );
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {
             mesh,
@@ -127,6 +137,7 @@ impl<V: View> Group<V> {
             handover,
             raft,
             log,
+            freshness,
             shared,
             proposer,
             reader,
@@ -173,6 +184,12 @@ impl<V: View> Group<V> {
             return Err(ApiError::Unavailable { what: self.name.to_string(), why });
         }
         self.reader.confirm().await
+    }
+
+    /// By how many milliseconds this member may be behind the group, as a follower, by its clock
+    /// and the leader's; `None` before it has caught up with a leader.
+    pub fn lag_ms(&self) -> Option<u64> {
+        self.freshness.lag_ms(now_ms())
     }
 
     /// Reads the view as it is.
@@ -227,6 +244,11 @@ impl<V: View> Group<V> {
     /// What openraft says of this member and its group.
     pub fn metrics(&self) -> tokio::sync::watch::Receiver<Metrics> {
         self.raft.metrics()
+    }
+
+    /// Part of that: who leads, who belongs, in which term. It changes rarely, also under load.
+    pub fn standing(&self) -> tokio::sync::watch::Receiver<RaftServerMetrics<MemberId, Seat>> {
+        self.raft.server_metrics()
     }
 
     /// Answers a message of another member.

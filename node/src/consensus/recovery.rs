@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bookmesh_rpc::api::{MemberId, RequestKey};
+use bookmesh_rpc::api::{MemberId, RequestKey, RetryKey};
 use bookmesh_storage::{Group as Store, MetaKey};
 use openraft::{CommittedLeaderId, EntryPayload, LogId, Membership, Vote};
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ pub async fn decide(
     let voted = vote.map_or(0, |vote| vote.leader_id().term);
     let term = last.leader_id.term.max(voted) + 1;
     let entry = LogId::new(CommittedLeaderId::new(term, member), last_index + 1);
-    let key = RequestKey { session: rand::random(), sequence: 0, part: 0 };
+    let key = RequestKey::Retry(RetryKey { session: rand::random(), sequence: 0, part: 0 });
     let recovery = Recovery { entry, seat, key, given_up, done: false };
     Ok(log.put(MetaKey::Recovery, &Some(recovery)).await?)
 }

@@ -2,7 +2,11 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | [`ork`] | an orchestrator: keeps the registry, hands out routes |
+//! | [`ork`] | an orchestrator: who was heard of, and the routes it hands out |
+//! | [`ork_life`] | its life: the registry found or begun, kept going, left |
+//! | `registries`, `ork_identity` | which step is next, and what of them is on disk |
+//! | `registrar` | what is asked of the registry |
+//! | [`heard`] | the nodes' word, by rack, and the routes that follow from it |
 //! | [`worker`] | holds racks: which method goes to which of them |
 //! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
 //! | [`rack_life`] | a rack's life on a worker: founded or joined, kept going, left |
@@ -13,7 +17,6 @@
 //! | [`things`] | reads and writes of a rack's things |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
-//! | [`orks`] | finds the orchestrators and keeps to one that answers |
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
 //! | [`disk`] | a worker's store, which is opened again when it has failed |
 //! | [`scrub`] | a slow check of what is on it |
@@ -28,15 +31,19 @@ pub mod disk;
 pub mod fill;
 mod founding;
 pub mod health;
+pub mod heard;
 mod identity;
 mod joining;
 pub mod nodes;
 pub mod ork;
-pub mod orks;
+mod ork_identity;
+pub mod ork_life;
 pub mod process;
 pub mod rack;
 pub mod rack_life;
 pub mod recover;
+mod registrar;
+mod registries;
 pub mod scrub;
 pub mod standing;
 pub mod survey;

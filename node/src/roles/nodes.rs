@@ -4,33 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_gateway::{Gateway, GatewayConfig};
-use bookmesh_rpc::api::{DHT_ORKS, GroupId, Incarnation, Kind, RackId};
+use bookmesh_rpc::api::{DHT_ORKS, Kind, RackId};
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, NodeKey};
-use bookmesh_storage::{GroupName, MetaKey, Slot, Store, StoreError};
+use bookmesh_storage::{Slot, Store, StoreError};
 use tokio::task::JoinSet;
 
 use super::announce;
-use super::base::{BaseConfig, StartError, blocking};
+use super::base::{BaseConfig, StartError};
 use super::client_only::ClientOnly;
 use super::disk::{self, Disk};
-use super::ork::Ork;
-use super::orks::Orks;
+use super::ork::{Ork, OrkStage};
+use super::ork_life::{self, OrkConfig, OrkLife};
 use super::rack::{Place, Rack};
 use super::scrub;
-use super::standing::Standing;
+use super::standing::{self, Standing};
 use super::worker::Worker;
 use crate::consensus::membership::Aims;
-use crate::consensus::types::Seat;
-use crate::consensus::{Group, GroupConfig};
 
 /// Unless something else is set: how long a voter may be silent before another takes its place.
 pub const REPLACE_AFTER: Duration = Duration::from_secs(60);
-/// The registry's first member; further orchestrators get their numbers from its log.
-const FIRST_MEMBER: u64 = 1;
-/// How long a registry of one may take to lead itself.
-const LEAD_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a clean stop may take to leave the racks: a container gets 30 s to stop.
+/// How long a clean stop may take to leave the groups: a container gets 30 s to stop.
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
 
 /// An orchestrator that runs.
@@ -40,69 +34,70 @@ pub struct OrkNode {
     /// What it answers with.
     pub ork: Arc<Ork>,
     store: Store,
-    _slot: Slot,
+    /// Its life, its announcements, its routes.
+    tasks: JoinSet<()>,
+    /// Holds the slot.
+    standing: Standing,
 }
 
 impl OrkNode {
-    /// Starts an orchestrator in `slot`. `adopt_for`: see [`Ork::new`].
+    /// Starts an orchestrator in `slot`; it finds the registry or begins it from here on.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(
         base: &BaseConfig,
         slot: Slot,
-        adopt_for: Duration,
+        config: OrkConfig,
     ) -> Result<Self, StartError> {
         let (key, dir) = (slot.node_key()?, slot.store_dir());
         let store = base.open_store(dir).await?;
         let mesh = base.join(key).await?;
-        let log = store.clone();
-        let log = blocking(move || Ok(log.group(&GroupName::registry())?)).await?;
-        let config = GroupConfig {
-            mesh: mesh.clone(),
-            name: GroupId::Registry,
-            store: log.clone(),
-            member: FIRST_MEMBER,
-            aims: Arc::new(Aims::new(1, REPLACE_AFTER)),
-        };
-        let group = Group::open(config).await?;
-        let incarnation = incarnation(log).await?;
-        group.begin(Seat { peer: mesh.peer_id(), incarnation }).await?;
-        let mut metrics = group.metrics();
-        let led = metrics.wait_for(|metrics| metrics.current_leader.is_some());
-        if !matches!(tokio::time::timeout(LEAD_WITHIN, led).await, Ok(Ok(_))) {
-            return Err(StartError::Late("the registry has no leader after 10 s".into()));
-        }
-        // What is in the log is applied before anybody asks.
-        group.confirm().await.map_err(|error| StartError::Late(error.to_string()))?;
-        let ork = Ork::new(mesh.clone(), group, adopt_for);
+        let ork = Ork::new(mesh.clone(), config.replicas);
         mesh.serve(ork.clone());
+        // Those that wait for each other find each other by this.
         mesh.provide(DHT_ORKS).await;
-        Ok(Self { mesh, ork, store, _slot: slot })
+        let mut tasks = JoinSet::new();
+        tasks.spawn(OrkLife::new(ork.clone(), store.clone(), config).run());
+        tasks.spawn(announce::ork(ork.clone()));
+        tasks.spawn(ork.clone().publish());
+        let standing = {
+            let ork = ork.clone();
+            Standing::keep(slot, move || standing::of_ork(&ork))
+        };
+        Ok(Self { mesh, ork, store, tasks, standing })
     }
 
-    /// Stops consensus, flushes, closes the swarm.
-    pub async fn stop(self) {
-        self.ork.group().stop().await;
-        close(self.mesh, move || self.store.close()).await;
-    }
-}
-
-/// The incarnation that stands beside the registry's log, made with it.
-async fn incarnation(log: bookmesh_storage::Group) -> Result<Incarnation, StartError> {
-    blocking(move || {
-        if let Some(bytes) = log.get(MetaKey::Member)?
-            && let Ok(incarnation) = bookmesh_rpc::codec::decode(&bytes)
-        {
-            return Ok(incarnation);
+    /// Waits until it is a member of a registry that has a leader, and has caught up with it.
+    ///
+    /// # Errors
+    /// [`StartError::Late`] with what it waits for.
+    pub async fn ready(&self, within: Duration) -> Result<(), StartError> {
+        let mut current = self.ork.current();
+        let ready = current.wait_for(Option::is_some);
+        if matches!(tokio::time::timeout(within, ready).await, Ok(Ok(_))) {
+            return Ok(());
         }
-        let incarnation = Incarnation::generate();
-        let bytes = bookmesh_rpc::codec::encode(&incarnation)
-            .map_err(|error| StartError::Late(error.to_string()))?;
-        log.put_blocking(MetaKey::Member, bytes.into())?;
-        Ok(incarnation)
-    })
-    .await
+        let why = match self.ork.stage() {
+            OrkStage::Waiting(why) | OrkStage::Failed(why) => why,
+            OrkStage::Seated | OrkStage::Left => "it has no leader".to_owned(),
+        };
+        Err(StartError::Late(format!("the registry: {why}")))
+    }
+
+    /// Leaves the registry unless it is the last, stops consensus, flushes, closes the swarm, and
+    /// lets the slot go.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        ork_life::leave(&self.ork, &self.store, LEAVE_WITHIN).await;
+        let slot = self.standing.finish().await;
+        if let Ok(group) = self.ork.group() {
+            group.stop().await;
+        }
+        close(self.mesh, move || self.store.close()).await;
+        // Only now may another process take the slot.
+        drop(slot);
+    }
 }
 
 /// What a worker is told.
@@ -162,7 +157,10 @@ impl WorkerNode {
         chores.spawn(announce::worker(mesh.clone(), orks, worker.clone()));
         chores.spawn(scrub::run(worker.clone()));
         chores.spawn(disk::keep(disk.clone(), base.clone(), dir, worker.clone()));
-        let standing = Standing::keep(slot, worker.clone());
+        let standing = {
+            let worker = worker.clone();
+            Standing::keep(slot, move || standing::of_worker(&worker))
+        };
         Ok(Self { mesh, worker, disk, lives, chores, standing })
     }
 

@@ -9,15 +9,15 @@ use bookmesh_rpc::api::{
     MemberStatus, RackId, ReadLog, RequestId, SeatMember, TailLog, UnseatMember, Unseated,
 };
 use bookmesh_rpc::mesh::ItemSink;
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::Things;
 use bookmesh_storage::{Health, StoreError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::disk::Disk;
 use super::fill::Fills;
-use super::orks::Orks;
 use crate::consensus::Group;
 use crate::consensus::membership::{Aims, leader_in, members_in, state_in};
 use crate::consensus::types::Seat;
@@ -61,6 +61,8 @@ pub struct Rack {
     pub(super) fills: Fills,
     /// Held by whoever opens the member, or must not have it opened meanwhile.
     pub(super) turn: Semaphore,
+    /// Its stage or its group has changed; the announcer waits for that.
+    pub(super) changed: Notify,
     /// Lists that may look through the view at once; a scan holds up what is to be applied.
     pub(super) scans: Semaphore,
 }
@@ -103,6 +105,7 @@ impl Rack {
             damage: RwLock::default(),
             fills: Fills::default(),
             turn: Semaphore::new(1),
+            changed: Notify::new(),
             scans: Semaphore::new(MAX_SCANS),
         })
     }
@@ -114,6 +117,7 @@ impl Rack {
 
     pub(super) fn set_stage(&self, stage: Stage) {
         *self.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.changed.notify_one();
     }
 
     /// What the orchestrators said last.
@@ -159,6 +163,7 @@ impl Rack {
 
     pub(super) fn set_group(&self, group: Option<Arc<Group<Things>>>) {
         *self.group.write().unwrap_or_else(PoisonError::into_inner) = group;
+        self.changed.notify_one();
     }
 
     /// The member on this worker.

@@ -71,7 +71,7 @@ pub(super) enum Setback {
     Group(#[from] GroupError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("its data are none of this rack's, as its other members have it")]
+    #[error("its data are none of this group's, as its other members have it")]
     Foreign,
     #[error("{0}")]
     Other(String),
@@ -98,7 +98,7 @@ impl From<RecoveryError> for Setback {
 
 impl Setback {
     /// The data here are of no use, but those of the other members are.
-    const fn is_damage(&self) -> bool {
+    pub(super) const fn is_damage(&self) -> bool {
         use StoreError::{BelowHighWater, Corrupt, CorruptValue};
         let error = match self {
             Self::Foreign | Self::Group(GroupError::Log(LogError::Record(_))) => return true,

@@ -121,6 +121,9 @@ impl Worker {
             Request::ForgetThings(forget) => {
                 Reply::ForgetThings(self.rack(&forget.rack)?.forget(id, forget).await?)
             }
+            Request::SettleKey(settle) => {
+                Reply::SettleKey(self.rack(&settle.rack)?.settle(id, settle).await?)
+            }
             Request::GetThing(get) => Reply::GetThing(self.rack(&get.rack)?.get(get).await?),
             Request::ListThings(list) => {
                 Reply::ListThings(self.rack(&list.rack)?.list(list).await?)

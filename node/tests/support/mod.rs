@@ -1,6 +1,7 @@
 //! Real processes on loopback, and a client for them.
 
 pub mod api;
+pub mod asker;
 pub mod lan;
 pub mod lan_mesh;
 pub mod mesh;

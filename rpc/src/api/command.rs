@@ -89,6 +89,8 @@ pub enum Action {
         /// Only at this version.
         if_version: Option<u64>,
     },
+    /// Nothing, under a client's key: see [`super::SettleKey`].
+    Settle,
     /// Registry: a rack's name is wanted by a founder.
     RegisterRack {
         /// Name.
@@ -120,6 +122,11 @@ pub enum Action {
         founder: PeerId,
         /// With which data.
         incarnation: Incarnation,
+    },
+    /// The first entry of the registry: what tells it from one that began elsewhere.
+    BeginRegistry {
+        /// The beginner's data.
+        founding: Incarnation,
     },
 }
 

@@ -234,17 +234,6 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Names one write, so that however often it is sent it is applied once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RequestKey {
-    /// Random, drawn once by each process that sends writes.
-    pub session: u128,
-    /// Counts the session's writes.
-    pub sequence: u64,
-    /// The place within a batch, 0 for a single write.
-    pub part: u32,
-}
-
 /// One consensus group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GroupId {
@@ -284,6 +273,12 @@ impl Incarnation {
     /// A new one, random.
     pub fn generate() -> Self {
         Self(rand::random())
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
     }
 }
 

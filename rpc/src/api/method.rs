@@ -135,6 +135,7 @@ methods! {
         => Vec<Result<(Registered, ThingId), ApiError>>;
     UpdateThing = "updateThing": UpdateThing => Arc<Thing>;
     ForgetThings = "forgetThings": ForgetThings => Vec<Arc<Thing>>;
+    SettleKey = "settleKey": SettleKey => Option<Arc<Thing>>;
     GetThing = "getThing": GetThing => ThingRead;
     ListThings = "listThings": ListThings => ThingList;
     ReadLog = "readLog": ReadLog => LogPage;

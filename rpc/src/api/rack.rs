@@ -42,6 +42,9 @@ pub struct RackInfo {
     pub recoveries: u32,
     /// Whether the group has begun. Nothing is acknowledged before.
     pub confirmed: bool,
+    /// When the registry learnt that it has begun, milliseconds since 1970 by its entries' time;
+    /// 0 before.
+    pub since_ms: u64,
     /// Whether it is out of use. Its number is never given again.
     pub retired: bool,
 }
@@ -380,6 +383,12 @@ pub struct Announce {
 /// What an orchestrator answers to an announcement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
+    /// The registry it answers for, by the data with which that began; `None` while it is a member
+    /// of none. Nodes that hear of two keep to one of them.
+    pub registry: Option<Incarnation>,
+    /// How much of that registry's log stands behind the answer; what an older one says of the
+    /// settings does not count.
+    pub applied_index: u64,
     /// The announced racks whose history is not the one that counts; see [`Lineage`].
     pub superseded: Vec<RackId>,
     /// The announced racks that are out of use.
@@ -409,6 +418,8 @@ pub struct RackRoute {
     pub things: u64,
     /// Whether its leader's disk has room.
     pub writable: bool,
+    /// See [`RackInfo::since_ms`].
+    pub since_ms: u64,
 }
 
 /// All that a gateway needs to know to reach every rack.
@@ -416,6 +427,9 @@ pub struct RackRoute {
 pub struct RouteTable {
     /// By kind and number.
     pub racks: Vec<RackRoute>,
+    /// Racks that are out of use. They stand apart, since a rack that a table does not name may
+    /// only be one that its orchestrator has not heard of yet.
+    pub retired: Vec<RackId>,
 }
 
 /// Asks an orchestrator for the route table now and whenever it changes.

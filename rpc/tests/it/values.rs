@@ -80,8 +80,17 @@ impl<'a> Source<'a> {
     }
 
     fn key(&mut self) -> RequestKey {
+        if self.flag() {
+            return RequestKey::Client(self.client_key());
+        }
         let session = u128::from(self.number()) << 64 | u128::from(self.number());
-        RequestKey { session, sequence: self.number(), part: self.number() as u32 }
+        let (sequence, part) = (self.number(), self.number() as u32);
+        RequestKey::Retry(RetryKey { session, sequence, part })
+    }
+
+    fn client_key(&mut self) -> ClientKey {
+        let key = ClientKey::new(&self.text(), &[&self.bytes()]);
+        ClientKey { part: self.number() as u32, ..key }
     }
 
     fn status(&mut self) -> Status {
@@ -89,7 +98,10 @@ impl<'a> Source<'a> {
     }
 
     fn consistency(&mut self) -> Consistency {
-        self.pick(&[Consistency::Linearizable, Consistency::Eventual])
+        if self.flag() {
+            return Consistency::Linearizable;
+        }
+        Consistency::Eventual { max_lag_ms: self.maybe(|s| s.number() as u32) }
     }
 
     fn extra<T>(&mut self, mut value: impl FnMut(&mut Self) -> T) -> BTreeMap<String, T> {
@@ -240,6 +252,7 @@ impl<'a> Source<'a> {
             incarnation: self.incarnation(),
             recoveries: self.number() as u32,
             confirmed: self.flag(),
+            since_ms: self.number(),
             retired: self.flag(),
         }
     }
@@ -335,6 +348,7 @@ impl<'a> Source<'a> {
                 let ids = self.list(Self::thing_id);
                 ForgetThings { rack, key, ids, if_version: self.maybe(Self::number) }.into()
             }
+            "settleKey" => SettleKey { rack, key: self.client_key() }.into(),
             "getThing" => {
                 GetThing { rack, id: self.thing_id(), consistency: self.consistency() }.into()
             }
@@ -367,6 +381,8 @@ impl<'a> Source<'a> {
             "ping" => Reply::Ping(self.bytes()),
             "consensus" => Reply::Consensus(self.bytes()),
             "announce" => Reply::Announce(Announced {
+                registry: self.maybe(Self::incarnation),
+                applied_index: self.number(),
                 superseded: self.list(Self::rack),
                 retired: self.list(Self::rack),
                 settings: self.settings(),
@@ -392,6 +408,7 @@ impl<'a> Source<'a> {
             })),
             "updateThing" => Reply::UpdateThing(self.thing()),
             "forgetThings" => Reply::ForgetThings(self.list(Self::thing)),
+            "settleKey" => Reply::SettleKey(self.maybe(Self::thing)),
             "getThing" => {
                 Reply::GetThing(ThingRead { thing: self.thing(), applied_index: self.number() })
             }
@@ -411,7 +428,7 @@ impl<'a> Source<'a> {
     }
 
     fn error(&mut self) -> ApiError {
-        match self.byte() % 19 {
+        match self.byte() % 22 {
             0 => {
                 ApiError::Invalid(self.list(|s| FieldError { field: s.text(), message: s.text() }))
             }
@@ -432,6 +449,13 @@ impl<'a> Source<'a> {
             17 => ApiError::RackRetired { rack: self.rack() },
             18 => ApiError::RackNotEmpty { rack: self.rack(), things: self.number() },
             15 => ApiError::NotRegistryLeader { leader: self.maybe(Self::peer) },
+            16 => ApiError::KeysFull {
+                what: self.text(),
+                most: self.number() as u32,
+                free_in_s: self.number(),
+            },
+            19 => ApiError::OutcomeForgotten,
+            20 => ApiError::TooFarBehind { rack: self.rack(), lag_ms: self.maybe(Self::number) },
             _ => ApiError::Internal { what: self.text() },
         }
     }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, Charter, Command, Incarnation, Kind, MAX_RACKS_OF_A_TYPE,
-    MemberId, Outcome, RackId, RackInfo, Settings,
+    MemberId, Outcome, RackId, RackInfo, RequestKey, Settings,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::floors::Floors;
 use super::members::{Admitted, Members};
 use super::parts::{PartWriter, RestoreError, items};
-use super::remembered::{KeptItem, Remembered};
+use super::remembered::{Remembered, RetryItem};
 use super::{View, foreign};
 
 /// How long a founder has, by the entries' time, before another may take its place.
@@ -31,6 +31,8 @@ struct Entry {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
+    /// The data with which it began; `None` before its first entry.
+    founding: Option<Incarnation>,
     racks: BTreeMap<RackId, Entry>,
     /// The next number of each kind; what was given once is never given again.
     next: BTreeMap<Kind, u32>,
@@ -45,7 +47,8 @@ pub struct Registry {
 /// Checkpoints are bookkeeping, no part of what a log adds up to.
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        self.racks == other.racks
+        self.founding == other.founding
+            && self.racks == other.racks
             && self.next == other.next
             && self.settings == other.settings
             && self.members.same(&other.members)
@@ -59,9 +62,10 @@ impl PartialEq for Registry {
 enum Item {
     Rack(Entry),
     Member(Admitted),
-    Kept(KeptItem),
+    Kept(RetryItem),
     /// Ends every delta.
     State {
+        founding: Option<Incarnation>,
         next: BTreeMap<Kind, u32>,
         settings: Settings,
         time_ms: u64,
@@ -78,6 +82,12 @@ struct Founder {
 }
 
 impl Registry {
+    /// The data with which it began, which tells it from a registry that began elsewhere; `None`
+    /// before its first entry.
+    pub const fn founding(&self) -> Option<Incarnation> {
+        self.founding
+    }
+
     /// A rack.
     pub fn get(&self, rack: &RackId) -> Option<&RackInfo> {
         self.racks.get(rack).map(|entry| &entry.info)
@@ -99,8 +109,12 @@ impl Registry {
     }
 
     fn answer(&mut self, command: &Command) -> Outcome {
-        let Some(key) = command.key else { return self.act(&command.action) };
-        if let Some(first) = self.remembered.answer(&key, || "registry".to_owned()) {
+        let key = match command.key {
+            None => return self.act(&command.action),
+            Some(RequestKey::Retry(key)) => key,
+            Some(RequestKey::Client(_)) => return Err(foreign("registry")),
+        };
+        if let Some(first) = self.remembered.answer(&key) {
             return first;
         }
         let outcome = self.act(&command.action);
@@ -122,6 +136,7 @@ impl Registry {
                 self.confirm(rack, &founder).map(Applied::Rack)
             }
             Action::RetireRack { rack } => self.retire(rack).map(Applied::Rack),
+            Action::BeginRegistry { founding } => self.begin(*founding),
             Action::SetSettings { settings } => {
                 self.settings = *settings;
                 Ok(Applied::Settings(self.settings))
@@ -129,10 +144,19 @@ impl Registry {
             Action::FoundRack { .. }
             | Action::RecoverRack { .. }
             | Action::CloseRack { .. }
+            | Action::Settle
             | Action::Register { .. }
             | Action::Update { .. }
             | Action::Forget { .. } => Err(foreign("registry")),
         }
+    }
+
+    /// Its beginner may say so again after a crash; nobody else has begun it.
+    fn begin(&mut self, founding: Incarnation) -> Outcome {
+        if *self.founding.get_or_insert(founding) != founding {
+            return Err(ApiError::invalid("founding", "this registry has begun with other data"));
+        }
+        Ok(Applied::Done)
     }
 
     fn register(
@@ -229,6 +253,9 @@ impl Registry {
         let known = self.racks.get(rack);
         let mut entry =
             known.cloned().ok_or_else(|| ApiError::RackNotFound { rack: rack.clone() })?;
+        if entry.info.retired {
+            return Err(ApiError::RackRetired { rack: rack.clone() });
+        }
         let present = entry.info.founder;
         if present != founder.peer || entry.info.incarnation != founder.incarnation {
             let why = format!("{rack} is being founded by {}", present.short());
@@ -273,7 +300,10 @@ impl Registry {
         Ok(number)
     }
 
-    fn put(&mut self, entry: Entry) -> RackInfo {
+    fn put(&mut self, mut entry: Entry) -> RackInfo {
+        if entry.info.confirmed && entry.info.since_ms == 0 {
+            entry.info.since_ms = self.time_ms;
+        }
         let info = entry.info.clone();
         self.dirty.insert(info.id.clone());
         self.racks.insert(info.id.clone(), entry);
@@ -289,8 +319,16 @@ impl Registry {
                     return Err(RestoreError("a thing in a registry".into()));
                 }
             }
-            Item::State { next, settings, time_ms, applied_index, remembered_from, floors } => {
-                (self.next, self.settings) = (next, settings);
+            Item::State {
+                founding,
+                next,
+                settings,
+                time_ms,
+                applied_index,
+                remembered_from,
+                floors,
+            } => {
+                (self.founding, self.next, self.settings) = (founding, next, settings);
                 (self.time_ms, self.applied_index) = (time_ms, applied_index);
                 self.remembered.restore_end(remembered_from, floors);
                 self.members.set_saved();
@@ -318,6 +356,7 @@ impl Entry {
             incarnation,
             recoveries: 0,
             confirmed: false,
+            since_ms: 0,
             retired: false,
         };
         Self { info, since_ms }
@@ -378,6 +417,7 @@ impl View for Registry {
             },
         );
         parts.push(&Item::State {
+            founding: self.founding,
             next: self.next.clone(),
             settings: self.settings,
             time_ms: self.time_ms,

@@ -1,5 +1,6 @@
 //! A rack's view: its things.
 
+mod keyed;
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,14 +9,15 @@ use std::sync::Arc;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Charter, Command, Incarnation, Info, Kind, Lineage,
-    ListThings, MAX_BATCH, MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status,
-    StatusRule, Thing, ThingId, ThingList, ThingPatch, import_key,
+    Action, ApiError, Applied, Batch, Charter, Incarnation, Info, Kind, Lineage, ListThings,
+    MAX_BATCH, MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule,
+    Thing, ThingId, ThingList, ThingPatch, import_key,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use self::saved::Item;
+use super::client_keys::ClientKeys;
 use super::edit::{check_limits, edited, takeover};
 use super::list::{Page, Wanted};
 use super::members::{GivenUp, Members};
@@ -58,6 +60,7 @@ pub struct Things {
     time_ms: u64,
     applied_index: Option<u64>,
     remembered: Remembered,
+    clients: ClientKeys,
     /// Changed or removed since the last checkpoint.
     dirty: BTreeSet<ThingId>,
 }
@@ -72,6 +75,7 @@ impl PartialEq for Things {
             && (self.sequence, self.time_ms) == (other.sequence, other.time_ms)
             && self.applied_index == other.applied_index
             && self.remembered.same(&other.remembered)
+            && self.clients.same(&other.clients)
     }
 }
 
@@ -152,21 +156,6 @@ impl Things {
         ThingList { things: page.things, total: total as u64, cut: page.cut, applied_index }
     }
 
-    fn answer(&mut self, command: &Command) -> Outcome {
-        let Some(key) = command.key else { return self.act(&command.action) };
-        if let Some(first) = self.remembered.answer(&key, || self.name()) {
-            return first;
-        }
-        let outcome = self.act(&command.action);
-        self.remembered.insert(key, self.time_ms, &outcome);
-        outcome
-    }
-
-    /// For errors.
-    fn name(&self) -> String {
-        self.rack().map_or_else(|| "the rack".to_owned(), ToString::to_string)
-    }
-
     fn act(&mut self, action: &Action) -> Outcome {
         match action {
             Action::FoundRack { rack, kind, number, founding } => {
@@ -190,10 +179,12 @@ impl Things {
                 self.open()?;
                 self.forget(ids, *if_version)
             }
+            Action::Settle => Ok(Applied::Done),
             Action::ConfirmRack { rack, .. } => self.confirm(rack),
             Action::RegisterRack { .. }
             | Action::RetireRack { .. }
-            | Action::SetSettings { .. } => Err(foreign("rack")),
+            | Action::SetSettings { .. }
+            | Action::BeginRegistry { .. } => Err(foreign("rack")),
         }
     }
 
@@ -369,6 +360,7 @@ impl View for Things {
     fn apply(&mut self, index: u64, batch: &Batch) -> Vec<Outcome> {
         self.time_ms = self.time_ms.max(batch.time_ms);
         self.remembered.expire(self.time_ms);
+        self.clients.expire(self.time_ms);
         self.applied_index = Some(index);
         batch.commands.iter().map(|command| self.answer(command)).collect()
     }
@@ -385,6 +377,7 @@ impl View for Things {
         self.dirty.clear();
         self.members.begin_full();
         self.remembered.begin_full();
+        self.clients.begin_full();
     }
 
     fn slice(&self, after: Option<u64>) -> (Vec<Bytes>, Option<u64>) {
@@ -406,6 +399,8 @@ impl View for Things {
             self.give_dirty(&mut parts, SLICE_BYTES);
         } else if self.remembered.unsaved() > LAST_KEYS {
             self.give_remembered(&mut parts, SLICE_BYTES);
+        } else if self.clients.unsaved() > LAST_KEYS {
+            self.give_clients(&mut parts, SLICE_BYTES);
         } else {
             return None;
         }
@@ -419,6 +414,7 @@ impl View for Things {
             parts.push(&Item::Member(member.clone()));
         }
         self.give_remembered(&mut parts, usize::MAX);
+        self.give_clients(&mut parts, usize::MAX);
         parts.push(&Item::State {
             founded: self.founded.clone(),
             sequence: self.sequence,
@@ -426,6 +422,7 @@ impl View for Things {
             applied_index: self.applied_index,
             remembered_from: self.remembered.first(),
             floors: self.remembered.floors(),
+            clients: self.clients.bounds(),
         });
         self.members.set_saved();
         parts.finish()

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::support::{config, copy_dir, group, memory_dir, open, rack, record, records};
+use crate::support::{config, copy_dir, memory_dir, open, rack, record, records};
 
 /// A closed store of two racks below a slot.
 fn two_racks(slot: &Path) -> PathBuf {

@@ -3,8 +3,8 @@
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, Command, Consistency, Filter, Incarnation, Kind, ListThings,
-    NewThing, OnConflict, Outcome, RackId, Registered, RequestKey, Status, StatusRule, Thing,
-    ThingId, ThingPatch,
+    NewThing, OnConflict, Outcome, RackId, Registered, RequestKey, RetryKey, Status, StatusRule,
+    Thing, ThingId, ThingPatch,
 };
 use bookmesh_storage::view::{REMEMBERED_MS, Things, View};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Rack {
     }
 
     fn keyed(&mut self, key: Option<u64>, action: Action) -> Outcome {
-        let key = key.map(|sequence| RequestKey { session: 1, sequence, part: 0 });
+        let key = key.map(|sequence| RequestKey::Retry(RetryKey { session: 1, sequence, part: 0 }));
         let command = Command { key, request_id: "test".parse().unwrap(), action };
         let batch = Batch { time_ms: self.time_ms, commands: vec![command] };
         self.index += 1;
@@ -82,7 +82,7 @@ fn rename(of: u64, name: &str, if_version: Option<u64>) -> Action {
 }
 
 fn query() -> ListThings {
-    let (filter, consistency) = (Filter::default(), Consistency::Eventual);
+    let (filter, consistency) = (Filter::default(), Consistency::Eventual { max_lag_ms: None });
     let rack = "book-rack-001".parse().unwrap();
     ListThings { rack, filter, after: None, offset: 0, limit: 100, consistency }
 }

@@ -1,12 +1,13 @@
 //! An orchestrator that tells the routes it was given.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackInfo, RackRoute, Reply,
-    Request, RetireRack, RouteTable, Settings, StreamRequest,
+    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackId, RackInfo, RackRoute,
+    Reply, Request, RetireRack, RouteTable, Settings, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ pub(crate) struct FakeOrk {
     pub(crate) refusals: Mutex<VecDeque<ApiError>>,
     /// Racks it was told to retire, and whether by force.
     pub(crate) retired: Mutex<Vec<RetireRack>>,
+    /// It answers no announcement, and keeps its connections.
+    pub(crate) frozen: AtomicBool,
 }
 
 impl FakeOrk {
@@ -31,11 +34,17 @@ impl FakeOrk {
             settings: Mutex::default(),
             refusals: Mutex::default(),
             retired: Mutex::default(),
+            frozen: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn set(&self, racks: Vec<RackRoute>) {
-        self.routes.send_replace(RouteTable { racks });
+        self.routes.send_replace(RouteTable { racks, retired: Vec::new() });
+    }
+
+    /// As [`FakeOrk::set`]; this one is out of use.
+    pub(crate) fn set_without(&self, retired: RackId, racks: Vec<RackRoute>) {
+        self.routes.send_replace(RouteTable { racks, retired: vec![retired] });
     }
 
     pub(crate) fn refuses(&self, error: ApiError) {
@@ -54,6 +63,7 @@ impl FakeOrk {
             incarnation: Incarnation::default(),
             recoveries: 0,
             confirmed: true,
+            since_ms: 0,
             retired: true,
         };
         self.retired.lock().unwrap().push(request);
@@ -74,6 +84,11 @@ impl FakeOrk {
             }
             other => Err(ApiError::NotServed { method: other.method().into() }),
         }
+    }
+
+    /// Whether anybody announced itself.
+    pub(crate) fn is_told(&self) -> bool {
+        !self.announced.lock().unwrap().is_empty()
     }
 
     fn nodes(&self) -> Vec<NodeInfo> {
@@ -103,6 +118,9 @@ impl Service for FakeOrk {
     ) -> BoxFuture<'static, Result<Reply, ApiError>> {
         Box::pin(async move {
             match request {
+                Request::Announce(_) if self.frozen.load(Ordering::SeqCst) => {
+                    std::future::pending().await
+                }
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     let settings = *self.settings.lock().unwrap();
