@@ -22,6 +22,7 @@ mod kill_nine_during_an_import;
 mod mdns_finds_a_mesh_on_the_lan;
 mod one_bootstrap_address_is_enough;
 mod openraft_accepts_our_storage;
+mod operators_have_commands_for_racks;
 mod orchestrators_of_three_lose_one;
 mod rack_start_keeps_its_workers;
 mod racks_go_on_without_orchestrators;
