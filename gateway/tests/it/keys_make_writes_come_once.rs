@@ -153,6 +153,7 @@ async fn a_rack_that_came_since_does_not_take_a_write_that_another_has() {
     assert_eq!(created.data()["rack_id"], "r0");
 
     let since_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    world.ork.set_retired(&[]);
     world.ork.set(vec![old, RackRoute { since_ms, ..new }]);
     world.until(|| async { world.get("/racks/r1").await.status == 200 }).await;
     let again = world.keyed("POST", "/books", &key, anywhere()).await;

@@ -11,7 +11,7 @@ use crate::support::{Reply, World};
 
 async fn stocked() -> World {
     let config = GatewayConfig {
-        request_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(1_500),
         replicas: 1,
         ..GatewayConfig::default()
     };

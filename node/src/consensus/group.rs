@@ -26,6 +26,7 @@ use super::membership::{self, Aims, Leaving, Metrics, leader_of};
 use super::network::{Inbound, Network};
 use super::proposer::{Proposer, not_leader, now_ms, stopped};
 use super::reader::Reader;
+use super::recovery;
 use super::types::{Raft, Seat, to_log_record};
 
 /// Entries in one append message. A message is cut at 256 KiB of entries by the log store, so this
@@ -91,6 +92,7 @@ impl<V: View> Group<V> {
     pub async fn open(config: GroupConfig) -> Result<Arc<Self>, GroupError> {
         let GroupConfig { mesh, name, store, member, aims } = config;
         let log = LogStore::open(store.clone())?;
+        let given_up = recovery::given_up(&store)?;
         let (shown, saver) = checkpoint::load::<V>(&store, &log).await?;
         let shared = SharedView::new(shown);
         let freshness = Freshness::new(member, shared.clone());
@@ -123,6 +125,7 @@ impl<V: View> Group<V> {
             heard.clone(),
             freshness.clone(),
             store.clone(),
+            given_up,
         );
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {

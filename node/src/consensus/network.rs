@@ -1,6 +1,6 @@
 //! openraft's messages between members, carried by the mesh's calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -235,18 +235,20 @@ pub struct Inbound {
     heard: Arc<LastHeard>,
     freshness: Arc<Freshness>,
     disk: Group,
+    given_up: BTreeSet<MemberId>,
 }
 
 impl Inbound {
-    /// Answers for `raft`.
+    /// Answers for `raft`, whose log is on this disk, but not to those who were given up.
     pub fn new(
         raft: Raft,
         log: LogStore,
         heard: Arc<LastHeard>,
         freshness: Arc<Freshness>,
         disk: Group,
+        given_up: BTreeSet<MemberId>,
     ) -> Self {
-        Self { raft, log, heard, freshness, disk }
+        Self { raft, log, heard, freshness, disk, given_up }
     }
 
     /// Answers one encoded [`Message`].
@@ -310,6 +312,9 @@ impl Inbound {
     }
 
     fn check_speaks_for(&self, from: PeerId, member: MemberId) -> Result<(), ApiError> {
+        if self.given_up.contains(&member) {
+            return Err(ApiError::invalid("vote", "is of a member that the rack goes on without"));
+        }
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         let seat = metrics.membership_config.membership().get_node(&member);

@@ -23,7 +23,7 @@ use bookmesh_rpc::api::{
     RegistryMember, RegistryStatus, SeatMember, Settings, Unseated,
 };
 use bookmesh_rpc::mesh::Context;
-use bookmesh_rpc::orks::to_leader;
+use bookmesh_rpc::orks::{ATTEMPT, to_leader};
 use bookmesh_rpc::reliability::Backoff;
 use bookmesh_storage::view::Registry;
 use bookmesh_storage::{GroupName, Store};
@@ -51,6 +51,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at the others, by one that is seated; short until it has caught up.
 const TEND: Duration = Duration::from_secs(2);
 const TEND_FIRST: Duration = Duration::from_millis(100);
+
+/// What an orchestrator says whose data were lost, when nobody else has them.
+const LOST: &str = "its data were damaged and set aside, and no other orchestrator has the \
+    registry: start one that has it, or this one in an empty data directory, where it takes the \
+    racks over from their workers";
 
 /// What an orchestrator is told.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +160,9 @@ impl OrkLife {
                 }
                 self.join(&log, identity, founding, &seen, &context).await
             }
+            Move::Begin if self.store.must_join().contains(&GroupName::registry()) => {
+                Err(Setback::Other(LOST.into()))
+            }
             // Of several, each has to see the others as they are now.
             Move::Begin if self.ork.wanted > 1 && !twice => {
                 Err(Setback::Other("about to begin the registry".into()))
@@ -210,7 +218,7 @@ impl OrkLife {
         let (mesh, incarnation) = (&self.ork.mesh, identity.incarnation);
         let members = same_registry(seen, founding);
         let admit = AdmitMember { group: GroupId::Registry, incarnation };
-        let (leader, member) = to_leader(mesh, members, context, admit).await?;
+        let (leader, member) = to_leader(mesh, members, ATTEMPT, context, admit).await?;
         if identity.member.is_some_and(|had| had != member) {
             // The registry does not know of these data.
             return Err(Setback::Foreign);
@@ -220,9 +228,11 @@ impl OrkLife {
         self.ork.set_identity(incarnation, Some(founding));
         self.open_group(log, member).await?;
         let seat = SeatMember { group: GroupId::Registry, member, incarnation };
-        let (leader, ()) = to_leader(mesh, [leader], context, seat).await?;
+        let (leader, ()) = to_leader(mesh, [leader], ATTEMPT, context, seat).await?;
         identity.step = Step::Seated;
         identity.save(log).await?;
+        let store = self.store.clone();
+        blocking(move || store.joined(&GroupName::registry())).await??;
         tracing::info!(registry = %founding, member, leader = %leader.short(), "joined");
         Ok(())
     }
@@ -370,10 +380,12 @@ impl OrkLife {
         if led.is_empty() || !one {
             return Err(Setback::Other("no other orchestrator has a registry that is led".into()));
         }
-        self.begin_anew().await
+        self.close().await;
+        let store = self.store.clone();
+        Ok(blocking(move || store.rebuild(&GroupName::registry())).await??)
     }
 
-    /// Wipes what is here: it was never a member, or its data are damaged.
+    /// Wipes what is here: it was never a member.
     async fn begin_anew(&self) -> Result<(), Setback> {
         self.close().await;
         let store = self.store.clone();

@@ -47,6 +47,16 @@ impl FakeOrk {
         self.routes.send_replace(RouteTable { racks, retired: vec![retired] });
     }
 
+    /// Names these as retired, and no others.
+    pub(crate) fn set_retired(&self, racks: &[&str]) {
+        let retired = racks.iter().map(|rack| rack.parse().unwrap()).collect();
+        self.routes.send_modify(|routes| {
+            routes.retired = retired;
+            let retired = routes.retired.clone();
+            routes.racks.retain(|route| !retired.contains(&route.id));
+        });
+    }
+
     pub(crate) fn refuses(&self, error: ApiError) {
         self.refusals.lock().unwrap().push_back(error);
     }
