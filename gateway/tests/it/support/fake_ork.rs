@@ -134,7 +134,9 @@ impl Service for FakeOrk {
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     let settings = *self.settings.lock().unwrap();
-                    Ok(Reply::Announce(Announced { settings, ..Announced::default() }))
+                    // One that is a member of no registry would not be heeded.
+                    let registry = Some(Incarnation::default());
+                    Ok(Reply::Announce(Announced { settings, registry, ..Announced::default() }))
                 }
                 Request::ListNodes(_) => Ok(Reply::ListNodes(self.nodes())),
                 other => self.registry(other),
