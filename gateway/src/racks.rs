@@ -133,18 +133,29 @@ pub(crate) async fn ask(
     stream::iter(calls).buffered(AT_ONCE).collect().await
 }
 
-/// Who speaks for the rack: its leader, else the member that is furthest.
+/// Who speaks for the rack: its leader, else the member that is furthest. Those that a recovery
+/// gave up may lead themselves still, and speak for nobody.
 fn authority(statuses: &Statuses) -> Option<(PeerId, &MemberStatus)> {
     let heard = statuses.iter().filter_map(|(peer, status)| Some((*peer, status.as_ref()?)));
     heard.max_by_key(|(_, status)| {
-        (status.state == MemberState::Leader, status.term, status.applied_index)
+        let leads = status.state == MemberState::Leader;
+        (recoveries(status), leads, status.term, status.applied_index)
     })
+}
+
+/// How often the rack was recovered, as far as a member's log says.
+pub(crate) fn recoveries(status: &MemberStatus) -> Option<u32> {
+    status.charter.map(|charter| charter.lineage.recoveries)
 }
 
 fn merge(rack: &RackRoute, statuses: &Statuses, wanted: usize) -> RackJson {
     let speaker = authority(statuses);
     let leads = |status: &MemberStatus| status.state == MemberState::Leader;
     let status = speaker.map(|(_, status)| status);
+    let members = present(statuses, status);
+    let mut members: Vec<_> =
+        members.map(|(peer, own)| member(*peer, own.as_ref(), status)).collect();
+    members.sort_by_key(|member| (member.member.is_none(), member.member));
     RackJson {
         id: rack.id.clone(),
         number: rack.number,
@@ -156,9 +167,7 @@ fn merge(rack: &RackRoute, statuses: &Statuses, wanted: usize) -> RackJson {
         head_hash: status.map(|status| status.head_hash.to_string()),
         wanted,
         writable: status.filter(|status| leads(status)).map(|status| status.writable),
-        members: present(statuses, status)
-            .map(|(peer, own)| member(*peer, own.as_ref(), status))
-            .collect(),
+        members,
     }
 }
 
@@ -232,7 +241,7 @@ impl MemberJson {
 
 #[cfg(test)]
 mod tests {
-    use bookmesh_rpc::api::{Hash, Kind};
+    use bookmesh_rpc::api::{Charter, Hash, Incarnation, Kind, Lineage};
 
     use super::*;
 
@@ -291,6 +300,22 @@ mod tests {
         assert_eq!(shown["members"][1]["state"], "unreachable");
         assert_eq!(shown["members"][1]["role"], "learner");
         assert!(shown["members"][1]["head_hash"].is_null());
+    }
+
+    #[test]
+    fn members_that_a_recovery_gave_up_speak_for_nobody() {
+        let charter = |recoveries| {
+            let lineage = Lineage { founding: Incarnation::default(), recoveries };
+            Some(Charter { number: 0, lineage })
+        };
+        let recovered =
+            MemberStatus { charter: charter(1), ..status(MemberState::Follower, 2, 10) };
+        let given_up =
+            MemberStatus { charter: charter(0), member: 2, ..status(MemberState::Leader, 9, 99) };
+        let shown = json(vec![(peer(2), Some(given_up)), (peer(1), Some(recovered))]);
+        assert!(shown["leader"].is_null());
+        assert_eq!(shown["things"], 10);
+        assert_eq!(shown["members"][0]["member"], 1, "by number");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::http_error::HttpError;
 use crate::leader::Failure;
 use crate::query::{self, Params};
 use crate::racks::{self, Statuses};
-use crate::recovery_plan::Plan;
+use crate::recovery_plan::{self, Plan};
 use crate::thing_json::Text;
 
 /// How long the DHT may take to name who holds the rack, and a leader to prove that it is one.
@@ -76,7 +76,7 @@ fn parse(body: &[u8]) -> Result<(MemberId, u64), ApiError> {
 fn chosen(look: &Look, member: MemberId, last_index: u64) -> Result<PeerId, HttpError> {
     let (plan, id) = (look.plan(), &look.rack.id);
     if let Some(why) = plan.needless() {
-        return Err(conflict("ERR_RACK_NOT_LOST", format!("rack {id} is not recovered: {why}")));
+        return Err(refused(format!("rack {id} is not recovered: {why}")));
     }
     let Some(known) = plan.member(member) else {
         let known = plan.members.iter().filter_map(|known| known.number);
@@ -92,13 +92,17 @@ fn chosen(look: &Look, member: MemberId, last_index: u64) -> Result<PeerId, Http
         let message = format!(
             "the log of member {member} ends with entry {has}, not {last_index}: look again"
         );
-        return Err(conflict("ERR_RACK_CHANGED", message));
+        return Err(refused(message));
+    }
+    if let Some(why) = plan.behind(known) {
+        return Err(refused(why));
     }
     Ok(known.peer)
 }
 
-fn conflict(code: &'static str, message: String) -> HttpError {
-    HttpError::new(StatusCode::CONFLICT, code, message)
+/// The rack is not, or is no longer, what the operator decided by.
+fn refused(message: String) -> HttpError {
+    HttpError::new(StatusCode::CONFLICT, "ERR_RECOVERY_REFUSED", message)
 }
 
 fn failure(error: CallError) -> Failure {
@@ -132,6 +136,7 @@ impl Look {
         let named = named.flat_map(|status| status.members.iter().map(|member| member.peer));
         let further = unasked(&statuses, named.collect());
         statuses.extend(racks::ask(&app.mesh, id, further, context).await);
+        recovery_plan::forget_given_up(&mut statuses);
         let leader = proven_leader(app, id, &statuses, context).await;
         Ok(Self { rack, statuses, leader })
     }

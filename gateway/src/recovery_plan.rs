@@ -4,7 +4,7 @@ use bookmesh_rpc::api::{MemberId, MemberRole, MemberState, MemberStatus, RackRou
 use bookmesh_rpc::peer::PeerId;
 use serde::Serialize;
 
-use crate::racks::Statuses;
+use crate::racks::{Statuses, recoveries};
 use crate::thing_json::Text;
 
 /// All that is known of a rack's members.
@@ -47,11 +47,7 @@ impl<'a> Plan<'a> {
     /// From what members said; `leader` is the one that proved just now that it leads.
     pub(crate) fn of(route: &RackRoute, statuses: &'a Statuses, leader: Option<PeerId>) -> Self {
         let said = statuses.iter().filter_map(|(peer, status)| Some((*peer, status.as_ref()?)));
-        let recoveries = |status: &MemberStatus| status.charter.map(|it| it.lineage.recoveries);
-        let newest = said.clone().filter_map(|(_, status)| recoveries(status)).max();
-        // Members that an earlier recovery gave up know nothing that counts.
-        let said: Vec<_> =
-            said.filter(|(_, it)| recoveries(it).is_none_or(|it| Some(it) == newest)).collect();
+        let said: Vec<_> = said.collect();
         let speaker = said.iter().max_by_key(|(_, it)| (it.last_term, it.last_index));
         let Some((_, speaker)) = speaker else { return Self { leader, members: silent(route) } };
 
@@ -97,13 +93,21 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Why this member is not the one to go on with, when another would lose less.
+    pub(crate) fn behind(&self, chosen: &Known<'_>) -> Option<String> {
+        let mut fit = self.members.iter().filter(|known| known.is_fit());
+        let ahead = fit.find(|known| known.rank() > chosen.rank())?;
+        let number = ahead.number?;
+        Some(format!("member {number} can be reached too and knows more: choose that one"))
+    }
+
     /// What goes with making `chosen` the only member, in sentences.
     fn losses(&self, chosen: &Known<'_>) -> Vec<String> {
         let (Some(number), Some(status)) = (chosen.number, chosen.status) else {
             return Vec::new();
         };
-        let others = || self.members.iter().filter(|known| known.number != chosen.number);
-        let given_up: Vec<_> = others().filter(|known| known.is_voter()).collect();
+        let others = self.voters().filter(|known| known.number != chosen.number);
+        let given_up: Vec<_> = others.collect();
         let up_to = status.last_index;
         let mut losses = Vec::new();
         if !given_up.is_empty() {
@@ -111,13 +115,6 @@ impl<'a> Plan<'a> {
                 "{} given up; what was acknowledged and only they had is lost: member {number} \
                  has the log up to entry {up_to}",
                 are(&given_up)
-            ));
-        }
-        let ahead: Vec<_> = others().filter(|known| known.rank() > chosen.rank()).collect();
-        if !ahead.is_empty() {
-            losses.push(format!(
-                "{} ahead of member {number}: what comes after entry {up_to} there is lost too",
-                are(&ahead)
             ));
         }
         losses.push(format!(
@@ -133,7 +130,8 @@ impl<'a> Plan<'a> {
             Some(number) => self.member(number).filter(|known| known.status.is_some()),
             None => self.choice(),
         };
-        let choice = choice.filter(|_| needless.is_none());
+        let behind = choice.and_then(|known| self.behind(known));
+        let choice = choice.filter(|_| needless.is_none() && behind.is_none());
         let nobody = || match wanted {
             Some(number) => format!("member {number} can't be reached, or there is none"),
             None => "no member that holds its log can be reached".to_owned(),
@@ -147,12 +145,21 @@ impl<'a> Plan<'a> {
             voters: self.voters().count(),
             voters_reachable: self.voters().filter(|known| known.is_fit()).count(),
             possible: chosen.is_some(),
-            reason: needless.or_else(|| chosen.is_none().then(nobody)),
+            reason: needless.or(behind).or_else(|| chosen.is_none().then(nobody)),
             choice: chosen.map(|(member, last_index)| ChoiceJson { member, last_index }),
             losses: choice.map_or_else(Vec::new, |known| self.losses(known)),
             members: self.members.iter().map(MemberJson::of).collect(),
         }
     }
+}
+
+/// Forgets what members say that an earlier recovery gave up: they know nothing that counts.
+pub(crate) fn forget_given_up(statuses: &mut Statuses) {
+    let newest = statuses.iter().filter_map(|(_, status)| recoveries(status.as_ref()?)).max();
+    statuses.retain(|(_, status)| {
+        let own = status.as_ref().and_then(recoveries);
+        own.is_none_or(|own| Some(own) == newest)
+    });
 }
 
 /// Nobody answers: who was heard of once is all that there is to show.
@@ -278,7 +285,8 @@ mod tests {
 
     /// What is shown when members 1 to 3 say this.
     fn plan(said: [Option<MemberStatus>; 3]) -> Value {
-        let statuses = (1..).map(peer).zip(said).collect();
+        let mut statuses = (1..).map(peer).zip(said).collect();
+        forget_given_up(&mut statuses);
         serde_json::to_value(Plan::of(&route(), &statuses, None).json(&route(), None)).unwrap()
     }
 
@@ -309,21 +317,24 @@ mod tests {
         let longer = MemberStatus { members: more.members.clone(), ..status(3, 2, 900) };
         let shown = plan([None, Some(more), Some(longer)]);
         assert_eq!(shown["choice"], json!({"member": 2, "last_index": 410}));
-        assert!(!text(&shown["losses"]).contains("ahead"));
     }
 
     #[test]
-    fn choosing_one_that_knows_less_says_so() {
-        let statuses = vec![
-            (peer(1), Some(status(1, 3, 5))),
-            (peer(2), Some(status(2, 3, 9))),
-            (peer(3), None),
-        ];
+    fn one_that_knows_less_than_another_is_not_chosen() {
+        let failed = MemberStatus { state: MemberState::Failed, ..status(3, 3, 99) };
+        let mut statuses: Vec<_> =
+            (1..).map(peer).zip([Some(status(1, 3, 5)), Some(status(2, 3, 9))]).collect();
+        statuses.push((peer(3), Some(failed)));
+        for (_, status) in &mut statuses {
+            let seats = &mut status.as_mut().unwrap().members;
+            seats.push(Member { member: 4, peer: peer(4), role: MemberRole::Voter });
+        }
         let plan = Plan::of(&route(), &statuses, None);
-        let shown = serde_json::to_value(plan.json(&route(), Some(1))).unwrap();
-        assert!(shown["reason"].as_str().unwrap().contains("2 of its 3 voters answer"));
-        let losses = plan.losses(plan.member(1).unwrap()).concat();
-        assert!(losses.contains("member 2 is ahead of member 1"), "{losses}");
+        let shown = |member| serde_json::to_value(plan.json(&route(), member)).unwrap();
+        assert_eq!(shown(Some(1))["possible"], false);
+        let reason = shown(Some(1))["reason"].to_string();
+        assert!(reason.contains("member 2 can be reached too"), "{reason}");
+        assert_eq!(shown(None)["choice"], json!({"member": 2, "last_index": 9}));
     }
 
     #[test]

@@ -141,3 +141,161 @@ impl Scrub {
         Ok((progress, Some((expected, chain))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::StoreKey;
+    use crate::names::GroupName;
+    use crate::record::{Record, log_key};
+    use crate::store::{Store, StoreConfig};
+    use bytes::Bytes;
+
+    fn record(index: u64, byte: u8) -> Record {
+        Record { index, head: Bytes::from_static(b"head"), commands: vec![byte; 60_000].into() }
+    }
+
+    fn name() -> GroupName {
+        GroupName::rack(&"book-rack-001".parse().unwrap())
+    }
+
+    /// A store with 50 entries of two fragments each.
+    fn filled() -> (tempfile::TempDir, Store, Group) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreConfig::new(dir.path(), StoreKey::generate())).unwrap();
+        let group = store.group(&name()).unwrap();
+        group.append_blocking((0..50).map(|index| record(index, index as u8)).collect()).unwrap();
+        (dir, store, group)
+    }
+
+    /// Writes an entry over the one that is there, behind everybody's back.
+    fn overwrite(group: &Group, record: &Record, chain: Hash) {
+        let log = &group.0.trees.log;
+        for (number, fragment) in (0..=u8::MAX).zip(record.fragments(&chain)) {
+            let key = log_key(record.index, number);
+            log.insert_sealed(&key, log.seal(&key, &fragment).unwrap()).unwrap();
+        }
+    }
+
+    /// Steps through one round.
+    fn round(scrub: &mut Scrub, committed: u64) -> Result<u64, StoreError> {
+        let mut entries = 0;
+        loop {
+            let progress = scrub.step(Some(committed), 200_000)?;
+            assert!(progress.entries <= 4, "a step is bounded");
+            entries += progress.entries;
+            if progress.wrapped {
+                return Ok(entries);
+            }
+        }
+    }
+
+    fn damaged_at(group: &Group) -> u64 {
+        match round(&mut Scrub::new(group.clone()), 49) {
+            Err(StoreError::Corrupt { index, .. }) => index,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rounds_go_on_as_the_log_grows_and_end_at_what_is_committed() {
+        let (_dir, _store, group) = filled();
+        let mut scrub = Scrub::new(group.clone());
+        let nothing = Progress { wrapped: true, ..Progress::default() };
+        assert_eq!(scrub.step(None, 1).unwrap(), nothing);
+        assert_eq!(round(&mut scrub, 29).unwrap(), 30);
+        assert_eq!(round(&mut scrub, 1000).unwrap(), 50);
+        let first = scrub.step(Some(49), 1).unwrap();
+        assert_eq!((first.entries, first.last, first.wrapped), (1, Some(0), false));
+        group.append_blocking(vec![record(50, 1)]).unwrap();
+        assert_eq!(round(&mut scrub, 50).unwrap(), 50);
+    }
+
+    #[test]
+    fn a_log_that_begins_later_is_checked_from_there() {
+        let (_dir, store, _) = filled();
+        let late = store.group(&GroupName::registry()).unwrap();
+        late.append_blocking((7..20).map(|index| record(index, 1)).collect()).unwrap();
+        assert_eq!(round(&mut Scrub::new(late), 19).unwrap(), 13);
+    }
+
+    #[test]
+    fn an_entry_that_was_changed_garbled_or_removed_is_named() {
+        let (_dir, _store, group) = filled();
+        let before = group.hash_at(20).unwrap().unwrap();
+        // Sealed with the right key and for its place: only the chain tells.
+        overwrite(&group, &record(20, 99), before);
+        assert_eq!(damaged_at(&group), 20);
+        overwrite(&group, &record(20, 20), before);
+        assert_eq!(round(&mut Scrub::new(group.clone()), 49).unwrap(), 50);
+
+        let log = &group.0.trees.log;
+        log.insert_sealed(&log_key(13, 1), vec![7; 100]).unwrap();
+        assert_eq!(damaged_at(&group), 13);
+        log.remove(&log_key(13, 1)).unwrap();
+        assert_eq!(damaged_at(&group), 13);
+        log.remove(&log_key(0, 0)).unwrap();
+        log.remove(&log_key(0, 1)).unwrap();
+        assert_eq!(damaged_at(&group), 0);
+    }
+
+    #[test]
+    fn a_history_that_was_rewritten_whole_is_seen_by_its_head() {
+        let (_dir, _store, group) = filled();
+        let mut chain = group.hash_at(39).unwrap().unwrap();
+        for index in 40..50 {
+            let other = record(index, 99);
+            chain = other.chain(&chain);
+            overwrite(&group, &other, chain);
+        }
+        assert_eq!(damaged_at(&group), 49);
+        assert_eq!(round(&mut Scrub::new(group), 38).unwrap(), 39);
+    }
+
+    #[test]
+    fn the_last_entry_missing_is_seen() {
+        let (_dir, _store, group) = filled();
+        group.0.trees.log.remove(&log_key(49, 1)).unwrap();
+        assert_eq!(damaged_at(&group), 49);
+    }
+
+    #[test]
+    fn what_was_cut_and_written_anew_since_the_last_step_is_no_damage() {
+        let (_dir, _store, group) = filled();
+        let mut scrub = Scrub::new(group.clone());
+        for _ in 0..10 {
+            scrub.step(Some(49), 200_000).unwrap();
+        }
+        group.truncate_blocking(30).unwrap();
+        group.append_blocking((30..50).map(|index| record(index, 99)).collect()).unwrap();
+        assert_eq!(round(&mut scrub, 49).unwrap(), 50);
+    }
+
+    #[test]
+    fn cuts_and_appends_are_no_damage_and_neither_is_a_wipe() {
+        let (_dir, store, group) = filled();
+        let wiped = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for turn in 0..60_u64 {
+                    let from = 49 - turn % 20;
+                    group.truncate(from, Box::new(|_| ())).unwrap();
+                    let entries = (from..50).map(|index| record(index, turn as u8));
+                    group.append_blocking(entries.collect()).unwrap();
+                }
+                store.wipe(group.name()).unwrap();
+                // As a filler would at once.
+                let anew = store.group(&name()).unwrap();
+                anew.append_blocking((0..50).map(|index| record(index, 3)).collect()).unwrap();
+            });
+            let mut scrub = Scrub::new(group.clone());
+            loop {
+                // A caller that is wrong about what is committed is the worst there is.
+                match scrub.step(Some(49), usize::MAX) {
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            }
+        });
+        assert!(matches!(wiped, StoreError::Wiped { .. }), "{wiped}");
+    }
+}

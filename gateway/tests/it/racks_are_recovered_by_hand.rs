@@ -66,12 +66,12 @@ async fn a_rack_with_a_leader_or_a_majority_is_left_in_peace() {
     let plan = world.get("/racks/r0/recovery").await.data();
     assert_eq!((&plan["possible"], &plan["choice"]), (&json!(false), &json!(null)));
     let reply = world.post("/racks/r0/recover", body.clone()).await;
-    assert_eq!(reply.error(409), "ERR_RACK_NOT_LOST");
+    assert_eq!(reply.error(409), "ERR_RECOVERY_REFUSED");
     assert!(reply.json()["error"]["message"].as_str().unwrap().contains("has a leader"));
 
     world.workers[0].claims(|status| (status.leader, status.state) = (None, MemberState::Follower));
     let reply = world.post("/racks/r0/recover", body).await;
-    assert_eq!(reply.error(409), "ERR_RACK_NOT_LOST");
+    assert_eq!(reply.error(409), "ERR_RECOVERY_REFUSED");
     assert!(reply.json()["error"]["message"].as_str().unwrap().contains("1 of its 1 voters"));
     assert_eq!(world.workers[0].count("recoverRack"), 0);
 }
@@ -83,7 +83,7 @@ async fn only_what_the_operator_saw_is_recovered() {
     let recover = |member: u64, last_index: u64| {
         world.post("/racks/r0/recover", json!({"member": member, "last_index": last_index}))
     };
-    assert_eq!(recover(1, 411).await.error(409), "ERR_RACK_CHANGED");
+    assert_eq!(recover(1, 411).await.error(409), "ERR_RECOVERY_REFUSED");
     assert_eq!(recover(2, 412).await.error(503), "ERR_RACK_UNAVAILABLE");
     let unknown = recover(9, 412).await;
     assert_eq!(

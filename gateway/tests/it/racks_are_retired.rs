@@ -27,7 +27,7 @@ async fn what_stands_in_the_way_is_told() {
     let reply = world.delete("/racks/r0").await;
     assert_eq!(reply.error(409), "ERR_RACK_NOT_EMPTY");
     let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("12 things") && message.contains("force"), "{message}");
+    assert!(message.contains("things (12)") && message.contains("force"), "{message}");
     assert_eq!(world.delete("/racks/r9").await.error(404), "ERR_RACK_NOT_FOUND");
 }
 

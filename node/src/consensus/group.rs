@@ -18,13 +18,15 @@ use tokio::task::JoinSet;
 
 use super::checkpoint::{self, Saver};
 use super::elector::{self, HEARTBEAT, LEASE, LastHeard};
+use super::freshness::Freshness;
 use super::handover::{self, Handover};
 use super::log_store::{LogError, LogStore};
 use super::machine::{Machine, SharedView, Shown};
 use super::membership::{self, Aims, Leaving, Metrics, leader_of};
 use super::network::{Inbound, Network};
-use super::proposer::{Proposer, not_leader, stopped};
+use super::proposer::{Proposer, not_leader, now_ms, stopped};
 use super::reader::Reader;
+use super::recovery;
 use super::types::{Raft, Seat, to_log_record};
 
 /// Entries in one append message. A message is cut at 256 KiB of entries by the log store, so this
@@ -72,6 +74,7 @@ pub struct Group<V> {
     handover: Arc<Handover>,
     raft: Raft,
     log: LogStore,
+    freshness: Arc<Freshness>,
     shared: Arc<SharedView<V>>,
     proposer: Proposer,
     reader: Reader,
@@ -89,9 +92,11 @@ impl<V: View> Group<V> {
     pub async fn open(config: GroupConfig) -> Result<Arc<Self>, GroupError> {
         let GroupConfig { mesh, name, store, member, aims } = config;
         let log = LogStore::open(store.clone())?;
+        let given_up = recovery::given_up(&store)?;
         let (shown, saver) = checkpoint::load::<V>(&store, &log).await?;
         let shared = SharedView::new(shown);
-        let network = Network::new(mesh.clone(), name.clone(), log.clone());
+        let freshness = Freshness::new(member, shared.clone());
+        let network = Network::new(mesh.clone(), name.clone(), log.clone(), freshness.clone());
         let answered = network.answered();
         let machine = Machine::new(shared.clone());
         let raft = Raft::new(member, raft_config(&name)?, network.clone(), log.clone(), machine);
@@ -114,7 +119,14 @@ impl<V: View> Group<V> {
         let handing = handover::run(raft.clone(), store.clone(), handover.clone());
         run("handover", handing.boxed());
         run("checkpoints", saver.clone().run(shared.clone()).boxed());
-        let inbound = Inbound::new(raft.clone(), log.clone(), heard.clone(), store.clone());
+        let inbound = Inbound::new(
+            raft.clone(),
+            log.clone(),
+            heard.clone(),
+            freshness.clone(),
+            store.clone(),
+            given_up,
+        );
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {
             mesh,
@@ -125,6 +137,7 @@ impl<V: View> Group<V> {
             handover,
             raft,
             log,
+            freshness,
             shared,
             proposer,
             reader,
@@ -171,6 +184,12 @@ impl<V: View> Group<V> {
             return Err(ApiError::Unavailable { what: self.name.to_string(), why });
         }
         self.reader.confirm().await
+    }
+
+    /// By how many milliseconds this member may be behind the group, as a follower, by its clock
+    /// and the leader's; `None` before it has caught up with a leader.
+    pub fn lag_ms(&self) -> Option<u64> {
+        self.freshness.lag_ms(now_ms())
     }
 
     /// Reads the view as it is.

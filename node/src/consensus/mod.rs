@@ -9,6 +9,7 @@
 //! | [`group`] | one member of one group: everything below, put together |
 //! | [`proposer`] | commands that wait become one entry |
 //! | [`reader`] | reads that wait share one confirmation |
+//! | [`freshness`] | how far a follower is behind |
 //! | [`elector`] | when to stand for election |
 //! | [`membership`] | who belongs, and what the leader does about it |
 //! | [`seats`] | what it should do: the plan alone |
@@ -25,6 +26,7 @@
 pub mod checkpoint;
 pub mod elector;
 pub mod filling;
+pub mod freshness;
 pub mod group;
 pub mod handover;
 pub mod leave;

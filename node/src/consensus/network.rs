@@ -1,6 +1,6 @@
 //! openraft's messages between members, carried by the mesh's calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use openraft::error::{
     InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
 };
 use openraft::network::{Backoff, RPCOption};
-use openraft::raft::AppendEntriesResponse::HigherVote;
+use openraft::raft::AppendEntriesResponse::{HigherVote, PartialSuccess, Success};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
@@ -23,7 +23,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::elector::{LEASE, LastHeard};
+use super::freshness::{Freshness, Stamp};
 use super::log_store::LogStore;
+use super::proposer::now_ms;
 use super::types::{Raft, Seat, TypeConfig};
 
 /// What one member sends another.
@@ -34,6 +36,8 @@ pub enum Message {
     Append {
         /// The chain at the entry that precedes `request.entries`.
         previous: Hash,
+        /// How fresh whoever has applied so much is.
+        stamp: Option<Stamp>,
         /// openraft's own.
         request: AppendEntriesRequest<TypeConfig>,
     },
@@ -60,6 +64,7 @@ pub struct Network {
     log: LogStore,
     request_id: RequestId,
     answered: Arc<Answered>,
+    freshness: Arc<Freshness>,
 }
 
 /// When each member last answered this one.
@@ -80,9 +85,9 @@ impl Answered {
 
 impl Network {
     /// The network of one group.
-    pub fn new(mesh: Mesh, group: GroupId, log: LogStore) -> Self {
+    pub fn new(mesh: Mesh, group: GroupId, log: LogStore, freshness: Arc<Freshness>) -> Self {
         let (request_id, answered) = (RequestId::generate(), Arc::default());
-        Self { mesh, group, log, request_id, answered }
+        Self { mesh, group, log, request_id, answered, freshness }
     }
 
     /// Who answered when.
@@ -184,7 +189,13 @@ impl RaftNetwork<TypeConfig> for Connection {
                 .map_err(|error| Failure::from(NetworkError::from(AnyError::new(&error))))?,
             None => Hash::ZERO,
         };
-        self.send(&Message::Append { previous, request }, &option).await
+        let (term, sent_ms) = (request.vote.leader_id().term, now_ms());
+        let stamp = self.network.freshness.stamp(term, sent_ms);
+        let reply = self.send(&Message::Append { previous, stamp, request }, &option).await?;
+        if !matches!(reply, HigherVote(_)) {
+            self.network.freshness.acknowledged(term, self.target, sent_ms);
+        }
+        Ok(reply)
     }
 
     /// The log is never purged, so a replica is always filled from its entries; a leader has no
@@ -222,13 +233,22 @@ pub struct Inbound {
     raft: Raft,
     log: LogStore,
     heard: Arc<LastHeard>,
+    freshness: Arc<Freshness>,
     disk: Group,
+    given_up: BTreeSet<MemberId>,
 }
 
 impl Inbound {
-    /// Answers for `raft`.
-    pub fn new(raft: Raft, log: LogStore, heard: Arc<LastHeard>, disk: Group) -> Self {
-        Self { raft, log, heard, disk }
+    /// Answers for `raft`, whose log is on this disk, but not to those who were given up.
+    pub fn new(
+        raft: Raft,
+        log: LogStore,
+        heard: Arc<LastHeard>,
+        freshness: Arc<Freshness>,
+        disk: Group,
+        given_up: BTreeSet<MemberId>,
+    ) -> Self {
+        Self { raft, log, heard, freshness, disk, given_up }
     }
 
     /// Answers one encoded [`Message`].
@@ -240,7 +260,7 @@ impl Inbound {
         let message = codec::decode(body)
             .map_err(|error| ApiError::invalid("consensus", error.to_string()))?;
         let reply = match message {
-            Message::Append { previous, mut request } => {
+            Message::Append { previous, stamp, mut request } => {
                 self.check_sender(from, &request.vote)?;
                 self.check_history(previous, &request).await?;
                 let full = if request.entries.is_empty() { Ok(()) } else { self.disk.room() };
@@ -251,6 +271,10 @@ impl Inbound {
                 let reply = self.raft.append_entries(request).await;
                 if matches!(&reply, Ok(reply) if !matches!(reply, HigherVote(_))) {
                     self.heard.now();
+                }
+                // Before its log is the leader's, what this member has applied is not either.
+                if let (Ok(Success | PartialSuccess(_)), Some(stamp)) = (&reply, stamp) {
+                    self.freshness.hear(stamp);
                 }
                 if let Err(full) = full {
                     let (what, why) = ("this member".into(), full.to_string());
@@ -288,6 +312,9 @@ impl Inbound {
     }
 
     fn check_speaks_for(&self, from: PeerId, member: MemberId) -> Result<(), ApiError> {
+        if self.given_up.contains(&member) {
+            return Err(ApiError::invalid("vote", "is of a member that the rack goes on without"));
+        }
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         let seat = metrics.membership_config.membership().get_node(&member);

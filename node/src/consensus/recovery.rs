@@ -11,7 +11,7 @@
 //! The steps are on disk before they are acted upon: the decision, the vote, the entry. Whoever
 //! opens a member calls [`carry_out`] first, so that a crash in between changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bookmesh_rpc::api::{MemberId, RequestKey, RetryKey};
 use bookmesh_storage::{Group as Store, MetaKey};
@@ -30,6 +30,10 @@ pub struct Recovery {
     seat: Seat,
     /// Of the command that tells everyone: it is counted once, however often it is proposed.
     pub key: RequestKey,
+    /// All that were members then or before an earlier recovery, but this one.
+    given_up: BTreeSet<MemberId>,
+    /// Whether all of it is done.
+    done: bool,
 }
 
 /// Why a recovery can't go on.
@@ -41,6 +45,9 @@ pub enum RecoveryError {
     /// There is nothing to go on with.
     #[error("its log is empty")]
     Empty,
+    /// A member is made the only one, and this is none.
+    #[error("it is in no membership")]
+    NoMember,
     /// Somebody wrote the log in between.
     #[error("its log has changed since it was decided to recover it: decide again")]
     Changed,
@@ -59,20 +66,24 @@ impl From<bookmesh_storage::StoreError> for RecoveryError {
 pub async fn decide(
     store: &Store,
     member: MemberId,
-    seat: Seat,
+    members: &BTreeMap<MemberId, Seat>,
     last_index: u64,
 ) -> Result<(), RecoveryError> {
     let log = LogStore::open(store.clone())?;
     if store.last_index() != Some(last_index) {
         return Err(RecoveryError::Changed);
     }
+    let seat = members.get(&member).cloned().ok_or(RecoveryError::NoMember)?;
+    let mut given_up = given_up(store)?;
+    given_up.extend(members.keys().filter(|other| **other != member));
     let last = log.log_id_at(last_index).await?.ok_or(RecoveryError::Empty)?;
     let vote: Option<Vote<MemberId>> = log.get(MetaKey::Vote)?;
     let voted = vote.map_or(0, |vote| vote.leader_id().term);
     let term = last.leader_id.term.max(voted) + 1;
     let entry = LogId::new(CommittedLeaderId::new(term, member), last_index + 1);
     let key = RequestKey::Retry(RetryKey { session: rand::random(), sequence: 0, part: 0 });
-    Ok(log.put(MetaKey::Recovery, &Some(Recovery { entry, seat, key })).await?)
+    let recovery = Recovery { entry, seat, key, given_up, done: false };
+    Ok(log.put(MetaKey::Recovery, &Some(recovery)).await?)
 }
 
 /// Does what was decided, as far as it is not done yet, and answers what it is; `None` when
@@ -82,8 +93,7 @@ pub async fn decide(
 /// [`RecoveryError`]; worth trying again.
 pub async fn carry_out(store: &Store) -> Result<Option<Recovery>, RecoveryError> {
     let log = LogStore::open(store.clone())?;
-    let decided: Option<Option<Recovery>> = log.get(MetaKey::Recovery)?;
-    let Some(recovery) = decided.flatten() else { return Ok(None) };
+    let Some(recovery) = read(&log)?.filter(|recovery| !recovery.done) else { return Ok(None) };
     let (at, member) = (recovery.entry, recovery.entry.leader_id.node_id);
     if store.last_index() == at.index.checked_sub(1) {
         // The vote first: an entry of a term that this member has not reached is none it can have.
@@ -107,7 +117,23 @@ pub async fn carry_out(store: &Store) -> Result<Option<Recovery>, RecoveryError>
 /// nothing.
 pub async fn conclude(store: &Store) -> Result<(), RecoveryError> {
     let log = LogStore::open(store.clone())?;
-    Ok(log.put(MetaKey::Recovery, &None::<Recovery>).await?)
+    let Some(recovery) = read(&log)? else { return Ok(()) };
+    Ok(log.put(MetaKey::Recovery, &Some(Recovery { done: true, ..recovery })).await?)
+}
+
+/// The members that this one goes on without. Should they come back and agree with each other,
+/// they would lead it back to before the recovery: it hears nothing of them any more.
+///
+/// # Errors
+/// When what stands beside the log can't be read.
+pub fn given_up(store: &Store) -> Result<BTreeSet<MemberId>, LogError> {
+    let recovery = read(&LogStore::open(store.clone())?)?;
+    Ok(recovery.map(|recovery| recovery.given_up).unwrap_or_default())
+}
+
+fn read(log: &LogStore) -> Result<Option<Recovery>, LogError> {
+    let recovery: Option<Option<Recovery>> = log.get(MetaKey::Recovery)?;
+    Ok(recovery.flatten())
 }
 
 impl Recovery {

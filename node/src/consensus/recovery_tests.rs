@@ -16,6 +16,11 @@ fn seat() -> Seat {
     Seat { peer: PeerId::from_bytes([7; 32]), incarnation: Incarnation::default() }
 }
 
+/// Who belongs to the group: members 1 to 3.
+fn members() -> BTreeMap<MemberId, Seat> {
+    (1..4).map(|member| (member, seat())).collect()
+}
+
 /// Three entries of term 4, and a vote for another member in term 6.
 async fn disk() -> Disk {
     let dir = tempfile::tempdir().unwrap();
@@ -41,7 +46,7 @@ fn last_entry(disk: &Disk) -> Entry {
 async fn the_entry_makes_the_member_the_only_voter_in_a_term_of_its_own() {
     let disk = disk().await;
     assert_eq!(carry_out(&disk.group).await.unwrap(), None, "nothing was decided");
-    decide(&disk.group, 3, seat(), 2).await.unwrap();
+    decide(&disk.group, 3, &members(), 2).await.unwrap();
     assert_eq!(disk.group.last_index(), Some(2), "deciding does nothing yet");
     let recovery = carry_out(&disk.group).await.unwrap().unwrap();
 
@@ -57,13 +62,14 @@ async fn the_entry_makes_the_member_the_only_voter_in_a_term_of_its_own() {
     assert_eq!(again, Some(recovery), "what is done already is not done again");
     assert_eq!(disk.group.last_index(), Some(3));
     conclude(&disk.group).await.unwrap();
+    assert_eq!(given_up(&disk.group).unwrap(), [1, 2].into());
     assert_eq!(carry_out(&disk.group).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_crash_after_any_step_changes_nothing() {
     let disk = disk().await;
-    decide(&disk.group, 3, seat(), 2).await.unwrap();
+    decide(&disk.group, 3, &members(), 2).await.unwrap();
     // As if the vote had been saved and the entry had not.
     let mut log = LogStore::open(disk.group.clone()).unwrap();
     log.save_vote(&Vote::new(7, 3)).await.unwrap();
@@ -79,11 +85,11 @@ async fn a_crash_after_any_step_changes_nothing() {
 #[tokio::test]
 async fn a_log_that_is_not_the_one_that_was_looked_at_is_left_alone() {
     let disk = disk().await;
-    let seen = decide(&disk.group, 3, seat(), 1).await;
+    let seen = decide(&disk.group, 3, &members(), 1).await;
     assert!(matches!(seen, Err(RecoveryError::Changed)), "{seen:?}");
     assert_eq!(carry_out(&disk.group).await.unwrap(), None);
 
-    decide(&disk.group, 3, seat(), 2).await.unwrap();
+    decide(&disk.group, 3, &members(), 2).await.unwrap();
     let log_id = LogId::new(CommittedLeaderId::new(6, 1), 3);
     let other = to_record(&Entry { log_id, payload: EntryPayload::Blank }).unwrap();
     disk.group.append_blocking(vec![other]).unwrap();

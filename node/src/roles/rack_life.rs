@@ -91,7 +91,7 @@ impl From<RecoveryError> for Setback {
     fn from(error: RecoveryError) -> Self {
         match error {
             RecoveryError::Log(error) => Self::Group(error.into()),
-            RecoveryError::Empty | RecoveryError::Changed => Self::Other(error.to_string()),
+            _ => Self::Other(error.to_string()),
         }
     }
 }
@@ -171,6 +171,11 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
     let charter = elsewhere(rack, &[], &context).await.and_then(|status| status.charter);
     if charter.is_none() && must_join(rack)? {
         return Err(Setback::Other(LOST.into()));
+    }
+    if let (Some(ours), Some(theirs)) = (rack.charter(), charter)
+        && is_superseded(ours, theirs)
+    {
+        return Err(Setback::Foreign);
     }
     let info = match registered(rack, &identity, charter, &context).await {
         Ok(info) => info,
@@ -305,14 +310,19 @@ fn compare(own: &MemberStatus, leader: &MemberStatus) -> Option<Unwell> {
     if leader.state != MemberState::Leader {
         return None;
     }
-    if let (Some(ours), Some(theirs)) = (own.charter, leader.charter) {
-        let (ours, theirs) = (ours.lineage, theirs.lineage);
-        if ours.founding == theirs.founding && ours.recoveries < theirs.recoveries {
-            return Some(Unwell::Superseded);
-        }
+    if let (Some(ours), Some(theirs)) = (own.charter, leader.charter)
+        && is_superseded(ours, theirs)
+    {
+        return Some(Unwell::Superseded);
     }
     let seated = leader.members.iter().any(|member| member.member == own.member);
     (!seated && leader.term >= own.term).then_some(Unwell::Unseated)
+}
+
+/// Whether the rack was recovered without these data: they may have what it gave up.
+fn is_superseded(ours: Charter, theirs: Charter) -> bool {
+    let (ours, theirs) = (ours.lineage, theirs.lineage);
+    ours.founding == theirs.founding && ours.recoveries < theirs.recoveries
 }
 
 /// Takes this member out of the membership, since the worker is about to stop. What it has on

@@ -32,8 +32,9 @@ impl Rack {
     ///
     /// # Errors
     /// [`ApiError::Invalid`] for another member or another log than the operator looked at, while
-    /// the rack has a majority, and when another member that runs would lose less; unavailable when a step fails, and then it is worth trying
-    /// again: what was decided is carried out by whatever opens the member next.
+    /// the rack has a majority, and when another member that runs would lose less; unavailable
+    /// when a step fails, and then it is worth trying again: what was decided is carried out by
+    /// whatever opens the member next.
     pub async fn recover(
         self: Arc<Self>,
         request_id: RequestId,
@@ -75,13 +76,12 @@ impl Rack {
     /// Writes the decision down.
     async fn decide(&self, group: &Group<Things>, request: &RecoverRack) -> Result<(), ApiError> {
         let RecoverRack { member, last_index, .. } = *request;
-        let metrics = group.metrics().borrow().clone();
-        let seat = metrics.membership_config.membership().get_node(&member).cloned();
-        let seat = seat.ok_or_else(|| ApiError::invalid("member", "is in no membership"))?;
+        let members = group.metrics().borrow().membership_config.clone();
+        let members = members.nodes().map(|(id, seat)| (*id, seat.clone())).collect();
         let (disk, name) = (self.place.disk.clone(), GroupName::rack(&self.place.id));
         let store = tokio::task::spawn_blocking(move || disk.group(&name)).await;
         let store = store.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
-        match recovery::decide(&store, member, seat, last_index).await {
+        match recovery::decide(&store, member, &members, last_index).await {
             Err(RecoveryError::Changed) => Err(not_seen(store.last_index())),
             other => other.map_err(|error| self.unavailable(error.to_string())),
         }

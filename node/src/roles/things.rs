@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Command, Consistency, ForgetThings, GetThing, ListThings, MAX_BATCH,
-    RegisterThing, RegisterThings, Registered, RequestId, RequestKey, SettleKey, Thing, ThingId,
-    ThingList, ThingRead, UpdateThing,
+    MemberState, RegisterThing, RegisterThings, Registered, RequestId, RequestKey, SettleKey,
+    Thing, ThingId, ThingList, ThingRead, UpdateThing,
 };
 
 use super::rack::Rack;
+use crate::consensus::membership::state_in;
 
 /// The most things of one page.
 const MAX_PAGE: u32 = 1_000;
@@ -140,7 +141,8 @@ impl Rack {
     /// One thing.
     ///
     /// # Errors
-    /// No such thing, and for a linearizable read: not the leader, unavailable.
+    /// No such thing; for a linearizable read not the leader, unavailable; for an eventual one too
+    /// far behind, or nothing to read yet.
     pub async fn get(&self, request: GetThing) -> Result<ThingRead, ApiError> {
         let GetThing { id, consistency, .. } = request;
         let group = self.fresh(consistency).await?;
@@ -154,7 +156,7 @@ impl Rack {
     /// One page of things.
     ///
     /// # Errors
-    /// For a linearizable read: not the leader, unavailable.
+    /// As [`Rack::get`].
     pub async fn list(&self, mut request: ListThings) -> Result<ThingList, ApiError> {
         request.limit = request.limit.min(MAX_PAGE);
         let group = self.fresh(request.consistency).await?;
@@ -182,7 +184,19 @@ impl Rack {
                 group.confirm().await?;
                 self.confirmed()
             }
-            Consistency::Eventual { .. } => self.group(),
+            Consistency::Eventual { max_lag_ms: None } => self.confirmed(),
+            Consistency::Eventual { max_lag_ms: Some(most) } => {
+                let group = self.confirmed()?;
+                let lag_ms = group.lag_ms();
+                if lag_ms.is_some_and(|lag| lag <= u64::from(most)) {
+                    return Ok(group);
+                }
+                if state_in(&group.metrics().borrow()) != MemberState::Leader {
+                    return Err(ApiError::TooFarBehind { rack: self.place.id.clone(), lag_ms });
+                }
+                group.confirm().await?;
+                Ok(group)
+            }
         }
     }
 

@@ -7,9 +7,8 @@ use std::collections::BTreeSet;
 use bookmesh_rpc::api::{ApiError, GetMember, MemberStatus, RecoverRack};
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_rpc::{Mesh, PeerId};
-use serde_json::Value;
 
-use crate::support::{Api, PATIENCE, Process, eventually, mesh};
+use crate::support::{Api, PATIENCE, Process, eventually, mesh, rack};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
@@ -20,13 +19,12 @@ async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
     let others = [start(1), start(2)];
     let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
     let api = Api::new(gateway.http());
-    eventually("three voters", || async { (voters(&api).await == 3).then_some(()) }).await;
+    rack::agreement(&api, mesh::RACK, 3).await;
     let mut acknowledged = BTreeSet::new();
     for number in 0..50 {
         acknowledged.insert(api.add(&format!("Book {number}")).await);
     }
-    eventually("the survivor to have all of it", || async { agree(&api).await.then_some(()) })
-        .await;
+    rack::agreement(&api, mesh::RACK, 3).await;
 
     let operator = mesh::handle(&ork.p2p()).await;
     let peer: PeerId = survivor.ready["peer"].parse().unwrap();
@@ -56,9 +54,9 @@ async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
 
     acknowledged.insert(add(&api, "Written alone").await);
     let workers = [survivor, start(3), start(4)];
-    eventually("three voters again", || async { (voters(&api).await == 3).then_some(()) }).await;
+    rack::agreement(&api, mesh::RACK, 3).await;
     acknowledged.insert(add(&api, "Written with new workers").await);
-    eventually("one history on all three", || async { agree(&api).await.then_some(()) }).await;
+    rack::agreement(&api, mesh::RACK, 3).await;
     for id in &acknowledged {
         assert_eq!(api.get(&format!("/books/{id}")).await.status, 200, "book {id} is lost");
     }
@@ -66,11 +64,9 @@ async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
     // The recovery is part of the history: a restart does not count it again.
     let [survivor, ..] = workers;
     survivor.kill();
-    let survivor = start(0);
-    let again = eventually("the survivor to be back", || async {
-        status(&operator, survivor.ready["peer"].parse().unwrap()).await.ok()
-    })
-    .await;
+    let _survivor = start(0);
+    rack::agreement(&api, mesh::RACK, 3).await;
+    let again = status(&operator, peer).await.unwrap();
     assert_eq!(again.charter.unwrap().lineage.recoveries, 1);
     operator.close().await;
 }
@@ -84,9 +80,9 @@ async fn a_recovery_that_is_cut_short_is_finished_by_the_next_start() {
     let (survivor, lost) = (start(0), [start(1), start(2)]);
     let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
     let api = Api::new(gateway.http());
-    eventually("three voters", || async { (voters(&api).await == 3).then_some(()) }).await;
+    rack::agreement(&api, mesh::RACK, 3).await;
     let id = api.add("Before").await;
-    eventually("all to have it", || async { agree(&api).await.then_some(()) }).await;
+    rack::agreement(&api, mesh::RACK, 3).await;
     lost.into_iter().for_each(Process::kill);
 
     let operator = mesh::handle(&ork.p2p()).await;
@@ -149,25 +145,4 @@ async fn add(api: &Api, name: &str) -> String {
         (answer.status == 201).then(|| answer.body["data"]["id"].as_str().unwrap().to_owned())
     })
     .await
-}
-
-async fn members(api: &Api) -> Vec<Value> {
-    let answer = api.get(&format!("/racks/{}", mesh::RACK)).await;
-    let members = answer.body["data"]["members"].as_array().cloned().unwrap_or_default();
-    members.into_iter().filter(|member| member["role"].is_string()).collect()
-}
-
-async fn voters(api: &Api) -> usize {
-    members(api).await.iter().filter(|member| member["role"] == "voter").count()
-}
-
-async fn agree(api: &Api) -> bool {
-    let members = members(api).await;
-    let heads: BTreeSet<_> = members
-        .iter()
-        .map(|member| (member["head_hash"].to_string(), member["applied_index"].to_string()))
-        .collect();
-    members.len() == 3
-        && heads.len() == 1
-        && members.iter().all(|member| member["state"] != "unreachable")
 }

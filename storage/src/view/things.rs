@@ -20,7 +20,7 @@ use self::saved::Item;
 use super::client_keys::ClientKeys;
 use super::edit::{check_limits, edited, takeover};
 use super::list::{Page, Wanted};
-use super::members::Members;
+use super::members::{GivenUp, Members};
 use super::parts::{PartWriter, RestoreError, items};
 use super::remembered::Remembered;
 use super::{View, foreign};
@@ -42,6 +42,8 @@ struct Founded {
     confirmed: bool,
     /// Whether it takes no more writes.
     closed: bool,
+    /// By the last recovery.
+    given_up: GivenUp,
 }
 
 /// See the module.
@@ -125,7 +127,12 @@ impl Things {
 
     /// The member number that a node's data were given.
     pub fn member_of(&self, peer: PeerId, incarnation: Incarnation) -> Option<MemberId> {
-        self.members.number_of(peer, incarnation)
+        let number = self.members.number_of(peer, incarnation);
+        number.filter(|number| !self.given_up().contains(*number))
+    }
+
+    fn given_up(&self) -> GivenUp {
+        self.founded.as_ref().map(|founded| founded.given_up).unwrap_or_default()
     }
 
     /// A page, in id order, of about 4 MiB encoded at most: it is `cut` there.
@@ -155,10 +162,10 @@ impl Things {
                 let lineage = Lineage { founding: *founding, recoveries: 0 };
                 self.found(rack, *kind, Charter { number: *number, lineage })
             }
-            Action::RecoverRack { .. } => self.recover(),
+            Action::RecoverRack { member } => self.recover(*member),
             Action::CloseRack { force } => self.close(*force),
             Action::AdmitMember { peer, incarnation } => {
-                self.members.admit(*peer, *incarnation).map(Applied::Member)
+                self.members.admit_but(self.given_up(), *peer, *incarnation).map(Applied::Member)
             }
             Action::Register { thing, on_conflict } => {
                 self.open()?;
@@ -188,6 +195,7 @@ impl Things {
             charter,
             confirmed: false,
             closed: false,
+            given_up: GivenUp::default(),
         });
         if (&founded.rack, founded.kind, founded.charter) == (rack, kind, charter) {
             return Ok(Applied::Done);
@@ -206,9 +214,11 @@ impl Things {
         }
     }
 
-    /// From here on the members that were given up have another history.
-    fn recover(&mut self) -> Outcome {
+    /// From here on the members that were given up have another history; their data, should they
+    /// come back, are another member's.
+    fn recover(&mut self, alone: MemberId) -> Outcome {
         let founded = self.founded.as_mut().ok_or_else(unfounded)?;
+        founded.given_up = self.members.all_but(alone);
         founded.charter.lineage.recoveries += 1;
         Ok(Applied::Done)
     }

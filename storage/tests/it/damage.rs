@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use bookmesh_storage::{OpenError, Store, StoreError};
+use bookmesh_storage::{MetaKey, OpenError, Record, Scrub, Store, StoreError};
+use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -118,4 +119,71 @@ fn a_store_without_its_format_file_is_not_taken_for_a_new_one() {
     store(dir.path());
     fs::remove_file(dir.path().join("FORMAT")).unwrap();
     assert!(matches!(Store::open(config(dir.path())), Err(OpenError::Corrupt { .. })));
+}
+
+/// What is in a store that opens: no entry, value or checkpoint that was never there. Answers
+/// what could not be had.
+fn survey(dir: &Path, whole: &[Record]) -> Result<(), String> {
+    let store = Store::open(config(dir)).map_err(|error| error.to_string())?;
+    let log = store.group(&rack("book-rack-001")).map_err(|error| error.to_string())?;
+    let text = |error: StoreError| error.to_string();
+    let mut scrub = Scrub::new(log.clone());
+    let scrubbed = scrub.step(log.last_index(), usize::MAX);
+    let mut next = 0;
+    while next < whole.len() as u64 {
+        let page = log.read(next..u64::MAX, 50_000).map_err(text)?;
+        assert!(!page.is_empty(), "the log ends at {next} and nobody says so");
+        for record in page {
+            assert_eq!(record, whole[next as usize], "an entry that was never written");
+            next += 1;
+        }
+    }
+    scrubbed.map_err(text)?;
+    let vote = log.get(MetaKey::Vote).map_err(text)?;
+    assert_eq!(vote.as_deref(), Some(b"vote".as_slice()));
+    Ok(())
+}
+
+#[test]
+fn a_flipped_byte_anywhere_never_makes_a_wrong_entry() {
+    const ENTRIES: u64 = 240;
+    const FLIPS: usize = 200;
+    let whole = memory_dir();
+    let store = open(whole.path());
+    let log = group(&store);
+    log.put_blocking(MetaKey::Vote, Bytes::from_static(b"an earlier vote")).unwrap();
+    // Of many sizes, in pages of many sizes.
+    let entries: Vec<_> = (0..ENTRIES)
+        .flat_map(|index| records(index, index + 1, 10 + (index as usize * 977) % 30_000))
+        .collect();
+    for some in entries.chunks(7) {
+        log.append_blocking(some.to_vec()).unwrap();
+        if some[0].index == ENTRIES / 14 * 7 {
+            log.put_blocking(MetaKey::Vote, Bytes::from_static(b"vote")).unwrap();
+        }
+    }
+    drop(log);
+    store.close().unwrap();
+    // Once more, so that sled has noted where its pages are, and goes by that.
+    let noted = memory_dir();
+    copy_dir(whole.path(), noted.path());
+    open(noted.path()).close().unwrap();
+
+    for store in [&whole, &noted] {
+        let bytes = fs::read(store.path().join("db/db")).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        let mut said = 0;
+        for flip in 0..FLIPS / 2 {
+            let dir = memory_dir();
+            copy_dir(store.path(), dir.path());
+            let mut bytes = bytes.clone();
+            // Spread over all that is used, the first bytes and the last among them.
+            let at = used * flip / (FLIPS / 2 - 1);
+            bytes[at] ^= 1 << (flip % 8);
+            fs::write(dir.path().join("db/db"), bytes).unwrap();
+            said += usize::from(survey(dir.path(), &entries).is_err());
+        }
+        println!("{said} of {} were said, in {used} bytes", FLIPS / 2);
+        assert!(said > FLIPS / 8, "damage to data that count has to be noticed: {said}");
+    }
 }

@@ -7,12 +7,14 @@ mod support;
 
 mod clients_keys;
 mod damage;
+mod disk_full;
 mod forgotten_keys;
 mod kill;
 mod log_order;
 mod opening;
 mod power_cut;
 mod rebuilding;
+mod reopening;
 mod secrecy;
 mod sliced_deltas;
 mod slots;

@@ -69,7 +69,8 @@ fn thing_action() -> impl Strategy<Value = Action> {
         peer: PeerId::from_bytes([n % 4; 32]),
         incarnation: Incarnation::default(),
     });
-    prop_oneof![4 => register, 4 => update, 2 => forget, 1 => admit]
+    let recover = (1_u64..4).prop_map(|member| Action::RecoverRack { member });
+    prop_oneof![8 => register, 8 => update, 4 => forget, 2 => admit, 1 => recover]
 }
 
 fn registry_action() -> impl Strategy<Value = Action> {

@@ -1,5 +1,6 @@
 //! What a rack answers.
 
+use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, Command, Consistency, Filter, Incarnation, Kind, ListThings,
     NewThing, OnConflict, Outcome, RackId, Registered, RequestKey, RetryKey, Status, StatusRule,
@@ -251,4 +252,26 @@ fn a_rack_that_holds_things_is_closed_by_force_alone() {
     let late = rack.register(book("Sanditon", "Jane Austen"), OnConflict::Allow);
     assert_eq!(late, Err(ApiError::RackRetired { rack: id }));
     assert_eq!(rack.view.len(), 2, "what it holds can be read");
+}
+
+#[test]
+fn after_a_recovery_the_data_of_those_who_were_given_up_are_another_member() {
+    let mut rack = Rack::new();
+    let peer = |byte| PeerId::from_bytes([byte; 32]);
+    let mut admit = |rack: &mut Rack, byte| {
+        let incarnation = Incarnation::default();
+        match rack.run(Action::AdmitMember { peer: peer(byte), incarnation }) {
+            Ok(Applied::Member(member)) => member,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([1, 2, 3].map(|byte| admit(&mut rack, byte)), [1, 2, 3]);
+    assert_eq!(rack.run(Action::RecoverRack { member: 2 }), Ok(Applied::Done));
+    let known = |rack: &Rack, byte| rack.view.member_of(peer(byte), Incarnation::default());
+    assert_eq!([1, 2, 3].map(|byte| known(&rack, byte)), [None, Some(2), None]);
+    assert_eq!(admit(&mut rack, 2), 2);
+    let back = admit(&mut rack, 3);
+    assert!(back > 3 + 100, "a number that the others may have given to somebody: {back}");
+    assert_eq!(known(&rack, 3), Some(back));
+    assert_eq!(rack.view.charter().unwrap().lineage.recoveries, 1);
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackInfo, RackRoute, Reply,
-    Request, RetireRack, RouteTable, Settings, StreamRequest,
+    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackId, RackInfo, RackRoute,
+    Reply, Request, RetireRack, RouteTable, Settings, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::sync::watch;
@@ -16,13 +16,13 @@ use tokio::sync::watch;
 pub(crate) struct FakeOrk {
     pub(crate) routes: watch::Sender<RouteTable>,
     announced: Mutex<Vec<(PeerId, Announce)>>,
-    /// It answers no announcement, and keeps its connections.
-    pub(crate) frozen: AtomicBool,
     settings: Mutex<Settings>,
     /// What is answered instead, once each.
     pub(crate) refusals: Mutex<VecDeque<ApiError>>,
     /// Racks it was told to retire, and whether by force.
     pub(crate) retired: Mutex<Vec<RetireRack>>,
+    /// It answers no announcement, and keeps its connections.
+    pub(crate) frozen: AtomicBool,
 }
 
 impl FakeOrk {
@@ -31,20 +31,30 @@ impl FakeOrk {
         Arc::new(Self {
             routes: watch::Sender::new(RouteTable::default()),
             announced,
-            frozen: AtomicBool::new(false),
             settings: Mutex::default(),
             refusals: Mutex::default(),
             retired: Mutex::default(),
+            frozen: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn set(&self, racks: Vec<RackRoute>) {
-        self.routes.send_modify(|routes| routes.racks = racks);
+        self.routes.send_replace(RouteTable { racks, retired: Vec::new() });
     }
 
-    /// Whether anybody announced itself.
-    pub(crate) fn is_told(&self) -> bool {
-        !self.announced.lock().unwrap().is_empty()
+    /// As [`FakeOrk::set`]; this one is out of use.
+    pub(crate) fn set_without(&self, retired: RackId, racks: Vec<RackRoute>) {
+        self.routes.send_replace(RouteTable { racks, retired: vec![retired] });
+    }
+
+    /// Names these as retired, and no others.
+    pub(crate) fn set_retired(&self, racks: &[&str]) {
+        let retired = racks.iter().map(|rack| rack.parse().unwrap()).collect();
+        self.routes.send_modify(|routes| {
+            routes.retired = retired;
+            let retired = routes.retired.clone();
+            routes.racks.retain(|route| !retired.contains(&route.id));
+        });
     }
 
     pub(crate) fn refuses(&self, error: ApiError) {
@@ -86,6 +96,11 @@ impl FakeOrk {
         }
     }
 
+    /// Whether anybody announced itself.
+    pub(crate) fn is_told(&self) -> bool {
+        !self.announced.lock().unwrap().is_empty()
+    }
+
     fn nodes(&self) -> Vec<NodeInfo> {
         let mut nodes: Vec<NodeInfo> = Vec::new();
         for (peer, announce) in self.announced.lock().unwrap().iter() {
@@ -119,9 +134,7 @@ impl Service for FakeOrk {
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     let settings = *self.settings.lock().unwrap();
-                    let registry = Some(Incarnation::default());
-                    let answer = Announced { registry, settings, ..Announced::default() };
-                    Ok(Reply::Announce(answer))
+                    Ok(Reply::Announce(Announced { settings, ..Announced::default() }))
                 }
                 Request::ListNodes(_) => Ok(Reply::ListNodes(self.nodes())),
                 other => self.registry(other),

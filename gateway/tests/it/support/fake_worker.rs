@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Batch, Charter, Command, ForgetThings, Hash, Incarnation, Info, Kind,
+    Action, ApiError, Batch, Charter, Command, ForgetThings, Hash, Incarnation, Info, KeyId, Kind,
     Lineage, ListThings, LogPage, LogRecord, Member, MemberRole, MemberState, MemberStatus,
     NewThing, OnConflict, RackId, RecordKind, Registered, Reply, Request, RequestId, RequestKey,
     Status, StatusRule, StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing,
@@ -37,7 +37,7 @@ pub(crate) struct FakeWorker {
     pub(crate) asked: Mutex<Vec<(RequestId, Request)>>,
     /// What it says of itself, instead of that it leads its rack alone.
     pub(crate) claim: Mutex<Option<MemberStatus>>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     committed: watch::Sender<u64>,
 }
 
@@ -46,6 +46,8 @@ struct State {
     things: BTreeMap<ThingId, Arc<Thing>>,
     sequence: u64,
     done: HashMap<RequestKey, Result<Reply, ApiError>>,
+    /// For which request each client's key was given.
+    fingerprints: HashMap<KeyId, [u8; 16]>,
     log: Vec<LogRecord>,
 }
 
@@ -59,9 +61,17 @@ impl FakeWorker {
             always: Mutex::default(),
             asked: Mutex::default(),
             claim: Mutex::default(),
-            state: Mutex::default(),
+            state: Arc::default(),
             committed: watch::Sender::new(0),
         })
+    }
+
+    /// Another member of the same rack.
+    pub(crate) fn twin(&self, peer: PeerId) -> Arc<Self> {
+        let twin = Self::new(self.rack.as_str(), self.number, peer);
+        let mut twin = Arc::into_inner(twin).unwrap();
+        twin.state = self.state.clone();
+        Arc::new(twin)
     }
 
     pub(crate) fn will(&self, mishap: Mishap) {
@@ -131,10 +141,21 @@ impl FakeWorker {
             Request::RegisterThings(register) => register.key,
             Request::UpdateThing(update) => update.key,
             Request::ForgetThings(forget) => forget.key,
+            Request::SettleKey(settle) => RequestKey::Client(settle.key),
             other => return Err(ApiError::NotServed { method: other.method().into() }),
         };
+        if let RequestKey::Client(key) = key
+            && *state.fingerprints.entry(key.id).or_insert(key.fingerprint) != key.fingerprint
+        {
+            return Err(ApiError::KeyConflict);
+        }
         if let Some(done) = state.done.get(&key) {
-            return done.clone();
+            return match (done, &request) {
+                (Ok(Reply::RegisterThing(thing)), Request::SettleKey(_)) => {
+                    Ok(Reply::SettleKey(Some(thing.clone())))
+                }
+                _ => done.clone(),
+            };
         }
         let outcome = match request {
             Request::RegisterThing(register) => {
@@ -151,6 +172,7 @@ impl FakeWorker {
             }
             Request::UpdateThing(change) => update(state, change).map(Reply::UpdateThing),
             Request::ForgetThings(ids) => forget(state, &ids).map(Reply::ForgetThings),
+            Request::SettleKey(_) => Ok(Reply::SettleKey(None)),
             _ => unreachable!("the key was taken from one of these"),
         };
         state.done.insert(key, outcome.clone());
