@@ -7,7 +7,7 @@ use std::time::Duration;
 use bookmesh_gateway::GatewayConfig;
 use bookmesh_node::up::{RACK, Up, UpConfig};
 use bookmesh_rpc::api::{
-    NewThing, RegisterThing, RequestKey, Status, StatusRule, ThingPatch, UpdateThing,
+    NewThing, RegisterThing, RequestKey, RetryKey, Status, StatusRule, ThingPatch, UpdateThing,
 };
 use bookmesh_rpc::mesh::Context;
 use tokio::task::JoinSet;
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         holder: None,
         extra: Default::default(),
     };
-    let key = RequestKey { session: 1, sequence: 0, part: 0 };
+    let key = RequestKey::Retry(RetryKey { session: 1, sequence: 0, part: 0 });
     let book = mesh.call(leader, &context, RegisterThing { rack: RACK.parse()?, key, thing });
     let id = book.await?.id;
 
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (mesh, context) = (mesh.clone(), context.clone());
         let checkout = UpdateThing {
             rack: RACK.parse()?,
-            key: RequestKey { session: 1, sequence: caller, part: 0 },
+            key: RequestKey::Retry(RetryKey { session: 1, sequence: caller, part: 0 }),
             id,
             patch: ThingPatch {
                 status: Some(Status::CheckedOut),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bookmesh_gateway::GatewayConfig;
 use bookmesh_node::up::{RACK, Up, UpConfig};
-use bookmesh_rpc::api::{Consistency, GetThing, NewThing, RegisterThing, RequestKey, Status};
+use bookmesh_rpc::api::{
+    Consistency, GetThing, NewThing, RegisterThing, RequestKey, RetryKey, Status,
+};
 use bookmesh_rpc::mesh::Context;
 
 #[tokio::main]
@@ -15,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mesh, leader) = (&up.gateway.mesh, up.leader().ok_or("the rack has no leader")?);
 
     // The key makes the write safe to send again: it is applied once.
-    let key = RequestKey { session: 1, sequence: 1, part: 0 };
+    let key = RequestKey::Retry(RetryKey { session: 1, sequence: 1, part: 0 });
     let thing = NewThing {
         tags: vec!["classic".into()],
         name: "Emma".into(),

@@ -17,14 +17,15 @@ use crate::books::{book_rack, invalid, no_book_rack};
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::{ErrorParts, HttpError};
-use crate::leader::{Size, Whom};
+use crate::leader::{How, Size};
 use crate::thing_json::Text;
-use crate::{query, thing_parse};
+use crate::{query, thing_parse, write_key};
 
 /// `POST /books/batch`: 200 with one result for each book, in order.
 pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let body = call.body().await?;
+    let key = write_key::of(&app, &call, &body)?;
     let batch = Batch::of(&body).map_err(invalid)?;
     let rack = match &batch.rack {
         Some(id) => book_rack(&app, id, &call).await?,
@@ -33,13 +34,9 @@ pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
     let (things, refusals) = sort(batch.books);
     let mut answers = Vec::new();
     if !things.is_empty() {
-        let request = RegisterThings {
-            rack: rack.id.clone(),
-            key: app.request_key(),
-            on_conflict: batch.on_conflict,
-            things,
-        };
-        answers = app.ask(&rack, &call.context, (Whom::Leader, Size::Large), request).await?;
+        let request =
+            RegisterThings { rack: rack.id.clone(), key, on_conflict: batch.on_conflict, things };
+        answers = app.ask(&rack, &call.context, How::leader(Size::Large), request).await?;
     }
     let outcomes = merge(refusals, answers)?;
     let results: Vec<_> = outcomes.iter().map(result_json).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use bookmesh_rpc::api::{
-    Consistency, ForgetThings, GetThing, Kind, ListThings, RackId, RackRoute, RegisterThing,
+    Consistency, ForgetThings, GetThing, Kind, ListThings, RackId, RackRoute, RequestKey,
     StatusRule, Thing, ThingId, ThingPatch, UpdateThing,
 };
 
@@ -14,11 +14,12 @@ use crate::app::App;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
-use crate::leader::{Size, Whom};
+use crate::leader::{How, Size};
 use crate::listing::{self, Page};
 use crate::query::{self, ListQuery};
+use crate::register::register;
 use crate::thing_json::ThingJson;
-use crate::{etag, thing_parse};
+use crate::{etag, thing_parse, write_key};
 
 /// Matching things in all racks.
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
@@ -31,7 +32,7 @@ const X_MISSING_RACKS: HeaderName = HeaderName::from_static("x-missing-racks");
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
     let query = ListQuery::of(call.uri()).map_err(invalid)?;
     let racks = listed_racks(&app, &query, &call).await?;
-    let how = (whom(query.consistency), Size::Large);
+    let how = How::read(query.consistency, Size::Large);
     let context = &call.context;
     let fetch = |rack: Arc<RackRoute>, part: ListThings| {
         let app = &app;
@@ -71,7 +72,7 @@ fn page_answer(page: &Page, query: &ListQuery, links: &str) -> Response<Body> {
     set(&mut response, X_TOTAL_COUNT, &page.total.to_string());
     set(&mut response, header::LINK, links);
     set(&mut response, X_MISSING_RACKS, &names(&page.missing));
-    if query.consistency == Consistency::Eventual {
+    if query.consistency != Consistency::Linearizable {
         let applied = page.applied.iter().map(|(rack, index)| format!("{}={index}", rack.id));
         set(&mut response, X_APPLIED_INDEX, &applied.collect::<Vec<_>>().join(", "));
     }
@@ -88,14 +89,15 @@ pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
     let id = call.path_thing_id().await?;
     let rack = app.rack_of(id)?;
     let request = GetThing { rack: rack.id.clone(), id, consistency };
-    let read = app.ask(&rack, &call.context, (whom(consistency), Size::Small), request).await?;
+    let how = How::read(consistency, Size::Small);
+    let read = app.ask(&rack, &call.context, how, request).await?;
     let mut response = if etag::is_known(&call, read.thing.version) {
         not_modified()
     } else {
         success(json(&read.thing, &rack.id))
     };
     set_etag(&mut response, &read.thing);
-    if consistency == Consistency::Eventual {
+    if consistency != Consistency::Linearizable {
         response.headers_mut().insert(X_APPLIED_INDEX, HeaderValue::from(read.applied_index));
     }
     Ok(response)
@@ -104,14 +106,10 @@ pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
 /// `POST /books`.
 pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
-    let (rack, thing) = thing_parse::new_thing(&call.body().await?).map_err(invalid)?;
-    let rack = match rack {
-        Some(id) => book_rack(&app, &id, &call).await?,
-        None => any_rack(&app)?,
-    };
-    let request = RegisterThing { rack: rack.id.clone(), key: app.request_key(), thing };
-    let how = (Whom::Leader, Size::Small);
-    let thing = app.ask(&rack, &call.context, how, request).await?;
+    let body = call.body().await?;
+    let key = write_key::of(&app, &call, &body)?;
+    let (rack, thing) = thing_parse::new_thing(&body).map_err(invalid)?;
+    let (rack, thing) = register(&app, &call, rack, key, thing).await?;
     let mut response = envelope(StatusCode::CREATED, json(&thing, &rack.id), "Success");
     set(&mut response, header::LOCATION, &format!("/books/{}", thing.id));
     set_etag(&mut response, &thing);
@@ -123,30 +121,34 @@ pub(crate) async fn update(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let id = call.path_thing_id().await?;
     let rack = app.rack_of(id)?;
-    let patch = thing_parse::patch(&call.body().await?, id, &rack).map_err(invalid)?;
-    change(&app, &call, &rack, id, patch, StatusRule::Edit).await
+    let body = call.body().await?;
+    let key = write_key::of(&app, &call, &body)?;
+    let patch = thing_parse::patch(&body, id, &rack).map_err(invalid)?;
+    change(&app, &call, (&rack, id), key, patch, StatusRule::Edit).await
 }
 
 /// `POST /checkout`.
 pub(crate) async fn checkout(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
-    let (id, patch) = thing_parse::checkout(&call.body().await?).map_err(invalid)?;
+    let body = call.body().await?;
+    let key = write_key::of(&app, &call, &body)?;
+    let (id, patch) = thing_parse::checkout(&body).map_err(invalid)?;
     let rack = app.rack_of(id)?;
-    change(&app, &call, &rack, id, patch, StatusRule::Exclusive).await
+    change(&app, &call, (&rack, id), key, patch, StatusRule::Exclusive).await
 }
 
 async fn change(
     app: &App,
     call: &Call,
-    rack: &Arc<RackRoute>,
-    id: ThingId,
+    (rack, id): (&Arc<RackRoute>, ThingId),
+    key: RequestKey,
     patch: ThingPatch,
     status_rule: StatusRule,
 ) -> Answer {
     let if_version = etag::wanted(call)?;
-    let (rack_id, key) = (rack.id.clone(), app.request_key());
+    let rack_id = rack.id.clone();
     let request = UpdateThing { rack: rack_id, key, id, patch, status_rule, if_version };
-    let thing = app.ask(rack, &call.context, (Whom::Leader, Size::Small), request).await?;
+    let thing = app.ask(rack, &call.context, How::leader(Size::Small), request).await?;
     let mut response = success(json(&thing, &rack.id));
     set_etag(&mut response, &thing);
     Ok(response)
@@ -158,9 +160,9 @@ pub(crate) async fn delete(app: Arc<App>, mut call: Call) -> Answer {
     let id = call.path_thing_id().await?;
     let rack = app.rack_of(id)?;
     let if_version = etag::wanted(&call)?;
-    let (rack_id, key) = (rack.id.clone(), app.request_key());
+    let (rack_id, key) = (rack.id.clone(), write_key::of(&app, &call, &[])?);
     let request = ForgetThings { rack: rack_id, key, ids: vec![id], if_version };
-    let gone = app.ask(&rack, &call.context, (Whom::Leader, Size::Small), request).await?;
+    let gone = app.ask(&rack, &call.context, How::leader(Size::Small), request).await?;
     match gone.first() {
         Some(thing) => Ok(success(json(thing, &rack.id))),
         None => Err(HttpError::internal("a rack removed a thing and answered without it")),
@@ -181,25 +183,12 @@ pub(crate) async fn book_rack(
     Err(invalid(bookmesh_rpc::api::ApiError::invalid("rack_id", message)))
 }
 
-/// The rack for a thing whose client does not care.
-fn any_rack(app: &App) -> Result<Arc<RackRoute>, HttpError> {
-    let table = app.directory.table();
-    table.least_filled(Kind::Book).cloned().ok_or_else(no_book_rack)
-}
-
 pub(crate) fn no_book_rack() -> HttpError {
     HttpError::unavailable("there is no book rack yet: start a worker with --type book --rack NAME")
 }
 
 pub(crate) fn invalid(error: bookmesh_rpc::api::ApiError) -> HttpError {
     HttpError::of_api(error, Kind::Book)
-}
-
-const fn whom(consistency: Consistency) -> Whom {
-    match consistency {
-        Consistency::Linearizable => Whom::Leader,
-        Consistency::Eventual => Whom::Anyone,
-    }
 }
 
 fn json<'a>(thing: &'a Thing, rack: &'a RackId) -> ThingJson<'a> {

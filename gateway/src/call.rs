@@ -7,7 +7,7 @@ use axum::RequestPartsExt;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use bookmesh_rpc::api::{FieldError, Kind, RequestId, ThingId};
 use bookmesh_rpc::mesh::Context;
 use bytes::BytesMut;
@@ -44,6 +44,10 @@ impl Call {
         Self { context, parts, body: Mutex::new(body), limits }
     }
 
+    pub(crate) fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
     pub(crate) fn uri(&self) -> &Uri {
         &self.parts.uri
     }
@@ -51,6 +55,11 @@ impl Call {
     /// A header's text; one that is not visible ASCII is empty, and so never taken for absent.
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.parts.headers.get(name).map(|value| value.to_str().unwrap_or_default())
+    }
+
+    /// All values of a header.
+    pub(crate) fn header_values(&self, name: &HeaderName) -> impl Iterator<Item = &HeaderValue> {
+        self.parts.headers.get_all(name).iter()
     }
 
     /// The `{id}` of the path, decoded.

@@ -1,10 +1,12 @@
 //! Where every rack is, as far as this gateway knows. Read by every request, so a read is one
 //! short lock and one reference count; replaced whole, never changed in place.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bookmesh_rpc::api::{Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable};
+use bookmesh_rpc::api::{
+    Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable, Settings,
+};
 use bookmesh_rpc::peer::PeerId;
 use tokio::sync::watch;
 
@@ -51,13 +53,6 @@ impl Table {
     pub(crate) fn all(&self) -> &[Arc<RackRoute>] {
         &self.by_number
     }
-
-    /// The rack that takes the next thing when the client does not care: the least filled of
-    /// those that have a leader, else of those that are founded.
-    pub(crate) fn least_filled(&self, kind: Kind) -> Option<&Arc<RackRoute>> {
-        let founded = self.of_kind(kind).filter(|rack| rack.confirmed);
-        founded.min_by_key(|rack| (rack.leader.is_none(), rack.things, rack.number))
-    }
 }
 
 /// A rack by an orchestrator's news, where they are at least as new as what was known.
@@ -88,17 +83,29 @@ pub(crate) struct Knowledge {
     pub(crate) table: Arc<Table>,
     /// An orchestrator's stream is open: what neither it nor one before it named does not exist.
     pub(crate) live: bool,
+    /// An orchestrator told its table at least once: what there is beside it is new.
+    pub(crate) told: bool,
 }
 
 /// The current knowledge; everything that learns something writes here.
 #[derive(Debug)]
 pub(crate) struct Directory {
     knowledge: watch::Sender<Knowledge>,
+    settings: Mutex<Settings>,
 }
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self { knowledge: watch::Sender::new(Knowledge::default()) }
+        Self { knowledge: watch::Sender::new(Knowledge::default()), settings: Mutex::default() }
+    }
+
+    /// What holds for the whole mesh, as an orchestrator said last.
+    pub(crate) fn settings(&self) -> Settings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     pub(crate) fn knowledge(&self) -> Knowledge {
@@ -118,10 +125,11 @@ impl Directory {
     /// One that was just started knows less than was known here, so its table only adds: what a
     /// newer leader said of itself is kept, and so are racks that it does not name. They have no
     /// leader then; a list over all racks still asks their members, so that what does not answer
-    /// is missed and not left out.
+    /// is missed and not left out. Racks that it says are retired are dropped.
     pub(crate) fn replace(&self, routes: RouteTable) {
         self.knowledge.send_modify(|knowledge| {
             let old = knowledge.table.clone();
+            let retired: HashSet<_> = routes.retired.into_iter().collect();
             let news = routes.racks.into_iter().map(|news| match old.rack(&news.id) {
                 Some(known) => updated(known, news),
                 None => news,
@@ -129,9 +137,10 @@ impl Directory {
             let news = Table::new(news);
             let unnamed = old.all().iter().filter(|known| known.confirmed);
             let unnamed = unnamed.filter(|known| news.rack(&known.id).is_none());
+            let unnamed = unnamed.filter(|known| !retired.contains(&known.id));
             let unnamed = unnamed.take(MAX_REMEMBERED).map(|known| Arc::new(unled(known)));
             let table = Table::of(news.all().iter().cloned().chain(unnamed));
-            *knowledge = Knowledge { table: Arc::new(table), live: true };
+            *knowledge = Knowledge { table: Arc::new(table), live: true, told: true };
         });
     }
 
@@ -151,7 +160,8 @@ impl Directory {
 
     /// A member told how its rack stands.
     pub(crate) fn learn(&self, status: &MemberStatus) -> Option<Arc<RackRoute>> {
-        let number = status.number?;
+        let number = status.charter?.number;
+        let known = self.table().rack(&status.rack).cloned();
         let learned = RackRoute {
             id: status.rack.clone(),
             kind: status.kind,
@@ -161,6 +171,8 @@ impl Directory {
             term: status.term,
             members: status.members.iter().map(|member| member.peer).collect(),
             things: status.things,
+            writable: status.writable,
+            since_ms: known.map_or(0, |known| known.since_ms),
         };
         self.knowledge.send_if_modified(|knowledge| {
             let known = knowledge.table.rack(&learned.id);
@@ -208,7 +220,13 @@ mod tests {
             term: 3,
             members: vec![peer(1), peer(2)],
             things,
+            writable: true,
+            since_ms: 0,
         }
+    }
+
+    fn table(racks: Vec<RackRoute>) -> RouteTable {
+        RouteTable { racks, ..RouteTable::default() }
     }
 
     #[test]
@@ -222,21 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn a_new_thing_goes_where_there_is_a_leader_and_most_room() {
-        let mut dead = route("dead", 0, 0);
-        dead.leader = None;
-        let mut unfounded = route("unfounded", 1, 0);
-        unfounded.confirmed = false;
-        let table = Table::new([dead, unfounded, route("full", 2, 9), route("free", 3, 4)]);
-        assert_eq!(table.least_filled(Kind::Book).unwrap().id.as_str(), "free");
-        assert!(table.least_filled(Kind::Order).is_none());
-    }
-
-    #[test]
     fn routes_stay_when_the_orchestrator_goes() {
         let directory = Directory::new();
         assert!(!directory.knowledge().live);
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
         assert!(directory.knowledge().live);
         directory.detach();
         let knowledge = directory.knowledge();
@@ -247,18 +254,18 @@ mod tests {
     fn a_hint_holds_until_news_of_a_term_come() {
         let directory = Directory::new();
         let id: RackId = "a".parse().unwrap();
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
         directory.believe(&id, peer(2));
         assert_eq!(directory.table().rack(&id).unwrap().leader, Some(peer(2)));
-        directory.replace(RouteTable { racks: vec![route("a", 0, 1)] });
+        directory.replace(table(vec![route("a", 0, 1)]));
         assert_eq!(directory.table().rack(&id).unwrap().leader, Some(peer(1)));
     }
 
     /// What stands of `a` once `news` follow on `known`.
     fn after(known: RackRoute, news: Vec<RackRoute>) -> Arc<RackRoute> {
         let directory = Directory::new();
-        directory.replace(RouteTable { racks: vec![known] });
-        directory.replace(RouteTable { racks: news });
+        directory.replace(table(vec![known]));
+        directory.replace(table(news));
         directory.table().rack(&"a".parse().unwrap()).unwrap().clone()
     }
 
@@ -271,10 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn a_retired_rack_is_dropped_although_it_was_known() {
+        let directory = Directory::new();
+        directory.replace(table(vec![route("a", 0, 5), route("b", 1, 5)]));
+        let retired = vec!["a".parse().unwrap()];
+        directory.replace(RouteTable { racks: vec![route("b", 1, 5)], retired });
+        let left = directory.table();
+        assert!(left.rack(&"a".parse().unwrap()).is_none());
+        assert!(left.numbered(Kind::Book, 0).is_none());
+        assert_eq!(left.all().len(), 1);
+    }
+
+    #[test]
     fn a_rack_that_was_never_founded_is_forgotten_with_its_orchestrator() {
         let directory = Directory::new();
         let racks = vec![RackRoute { confirmed: false, ..route("a", 0, 0) }];
-        directory.replace(RouteTable { racks });
+        directory.replace(table(racks));
         directory.replace(RouteTable::default());
         assert!(directory.table().all().is_empty());
     }
@@ -311,8 +330,8 @@ mod tests {
     #[test]
     fn a_number_that_two_racks_claim_is_that_of_the_one_with_a_leader() {
         let directory = Directory::new();
-        directory.replace(RouteTable { racks: vec![route("a", 0, 0)] });
-        directory.replace(RouteTable { racks: vec![route("b", 0, 0)] });
+        directory.replace(table(vec![route("a", 0, 0)]));
+        directory.replace(table(vec![route("b", 0, 0)]));
         let table = directory.table();
         assert_eq!(table.numbered(Kind::Book, 0).unwrap().id.as_str(), "b");
         assert_eq!(table.all().len(), 2);

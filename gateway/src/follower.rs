@@ -1,18 +1,20 @@
-//! The task that keeps the directory fresh: it finds an orchestrator, follows its routes, and
-//! tells it each second that this gateway is there.
+//! The task that keeps the directory fresh: it follows the routes of one orchestrator, changes to
+//! another when that one is gone, and tells all of them each second that this gateway is there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::{
-    Announce, ApiError, DHT_ORKS, GetMember, NodeRole, RackId, RackRoute, RouteTable, WatchRoutes,
+    Announce, Announced, GetMember, NodeRole, RackId, RackRoute, RouteTable, WatchRoutes,
 };
-use bookmesh_rpc::mesh::{CallError, Context, Items};
+use bookmesh_rpc::mesh::{Context, Items};
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::peer::PeerId;
+use bookmesh_rpc::reliability::Backoff;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use rand::seq::SliceRandom;
+use tokio::sync::watch;
 
 use crate::directory::Directory;
 
@@ -20,40 +22,60 @@ use crate::directory::Directory;
 const CONTACT: Duration = Duration::from_secs(3);
 /// Between two announcements; an orchestrator takes a node for gone after some of them.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
-/// So many announcements without an answer in a row, and another orchestrator is looked for.
-const SILENT_ANNOUNCEMENTS: u32 = 3;
 /// Pauses between looks for an orchestrator double from one to the other.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Follows one orchestrator after the other, until it is dropped or the mesh is closed.
-pub(crate) async fn run(mesh: Mesh, directory: Arc<Directory>, version: String) {
-    let mut pause = MIN_PAUSE;
+/// Follows one orchestrator after the other and announces itself to all of them, until it is
+/// dropped or the mesh is closed.
+pub(crate) async fn run(mesh: Mesh, orks: Arc<Orks>, directory: Arc<Directory>, version: String) {
+    tokio::select! {
+        () = announce(&mesh, &orks, &directory, version) => {}
+        () = follow(&mesh, &orks, &directory) => {}
+    }
+}
+
+async fn follow(mesh: &Mesh, orks: &Orks, directory: &Directory) {
+    let mut pauses = Backoff::new(MIN_PAUSE, MAX_PAUSE);
     let mut contact = mesh.contact();
     loop {
-        if follow_any(&mesh, &directory, &version).await {
-            pause = MIN_PAUSE;
+        if follow_any(mesh, orks, directory).await {
+            pauses.reset();
         }
         directory.detach();
-        let jittered = pause.mul_f64(rand::random_range(0.5..1.0));
         // A node that was just met may be an orchestrator, or know one.
-        match tokio::time::timeout(jittered, contact.changed()).await {
+        match tokio::time::timeout(pauses.wait(), contact.changed()).await {
             Ok(Ok(())) => tokio::time::sleep(MIN_PAUSE).await,
             Ok(Err(_)) => return,
-            Err(_) => pause = (pause * 2).min(MAX_PAUSE),
+            Err(_) => {}
         }
     }
 }
 
-/// Follows the first orchestrator that answers, until it is gone; false when none did.
-async fn follow_any(mesh: &Mesh, directory: &Directory, version: &str) -> bool {
-    for ork in orchestrators(mesh, &Context::within(CONTACT)).await {
+/// Follows one of those that are known, else one of those that the DHT names; false when none of
+/// them shows its routes.
+async fn follow_any(mesh: &Mesh, orks: &Orks, directory: &Directory) -> bool {
+    if follow_one(orks.known(), mesh, orks, directory).await {
+        return true;
+    }
+    let found = orks.look(&Context::within(CONTACT)).await;
+    follow_one(found, mesh, orks, directory).await
+}
+
+/// Follows the first of these that shows its routes, until it is gone.
+async fn follow_one(
+    candidates: Vec<PeerId>,
+    mesh: &Mesh,
+    orks: &Orks,
+    directory: &Directory,
+) -> bool {
+    for ork in candidates.into_iter().filter(|ork| !orks.is_silent(*ork)) {
         match mesh.stream(ork, &Context::within(CONTACT), WatchRoutes).await {
             Ok(items) => {
                 tracing::info!(orchestrator = %ork.short(), "following its routes");
                 let why = tokio::select! {
                     why = read(items, directory) => why,
-                    why = announce(mesh, ork, version) => why,
+                    why = silence(orks, ork) => why,
                 };
                 tracing::warn!(orchestrator = %ork.short(), %why, "lost; looking for another");
                 return true;
@@ -62,13 +84,6 @@ async fn follow_any(mesh: &Mesh, directory: &Directory, version: &str) -> bool {
         }
     }
     false
-}
-
-/// Orchestrators, by the DHT, in random order so that gateways spread.
-pub(crate) async fn orchestrators(mesh: &Mesh, context: &Context) -> Vec<PeerId> {
-    let mut found = mesh.providers(DHT_ORKS, context).await;
-    found.shuffle(&mut rand::rng());
-    found
 }
 
 async fn read(mut items: Items<RouteTable>, directory: &Directory) -> String {
@@ -81,32 +96,32 @@ async fn read(mut items: Items<RouteTable>, directory: &Directory) -> String {
     }
 }
 
-/// Announces each second; ends when nobody answers any more. A frozen orchestrator keeps its
-/// connection, so the stream alone would never tell.
-async fn announce(mesh: &Mesh, ork: PeerId, version: &str) -> String {
-    let mut to = ork;
-    let mut silent = 0;
-    loop {
-        let announcement = Announce {
-            role: NodeRole::Gateway,
-            version: version.to_owned(),
-            addresses: mesh.addresses(),
-            racks: Vec::new(),
-        };
-        let context = Context::within(ANNOUNCE_EVERY);
-        match mesh.call(to, &context, announcement).await {
-            Ok(()) => silent = 0,
-            Err(CallError::Api(ApiError::NotRegistryLeader { leader: Some(leader) })) => {
-                to = leader
-            }
-            Err(error) => {
-                (silent, to) = (silent + 1, ork);
-                if silent == SILENT_ANNOUNCEMENTS {
-                    return format!("no announcement is answered: {error}");
-                }
-            }
-        }
+/// Returns once it answers no announcement any more. A frozen orchestrator keeps its connection,
+/// so the stream alone would never tell.
+async fn silence(orks: &Orks, ork: PeerId) -> String {
+    while !orks.is_silent(ork) {
         tokio::time::sleep(ANNOUNCE_EVERY).await;
+    }
+    "it answers no announcement".to_owned()
+}
+
+async fn announce(mesh: &Mesh, orks: &Arc<Orks>, directory: &Arc<Directory>, version: String) {
+    let now = || {
+        let (role, version, addresses) = (NodeRole::Gateway, version.clone(), mesh.addresses());
+        Arc::new(Announce { role, version, addresses, racks: Vec::new() })
+    };
+    let news = watch::Sender::new(now());
+    let saying = async {
+        loop {
+            tokio::time::sleep(ANNOUNCE_EVERY).await;
+            news.send_replace(now());
+        }
+    };
+    let directory = directory.clone();
+    let heard = move |announced: Announced| directory.set_settings(announced.settings);
+    tokio::select! {
+        () = orks.clone().announce(news.subscribe(), heard) => {}
+        () = saying => {}
     }
 }
 

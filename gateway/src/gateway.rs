@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::HeaderValue;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::RackId;
+use bookmesh_rpc::orks::Orks;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
@@ -31,7 +32,7 @@ pub struct GatewayConfig {
     pub request_timeout: Duration,
     /// Origins that browsers may call from, separated by commas; `*` is any, none is none.
     pub cors_origin: Option<String>,
-    /// Voters that each rack aims for, by which `/health` judges.
+    /// Voters that each rack aims for, by which `/health` judges, unless the mesh's settings say.
     pub replicas: usize,
     /// Errors tell developers more: which peer failed, and how. Never causes of internal errors.
     pub detailed_errors: bool,
@@ -67,10 +68,12 @@ impl Gateway {
     pub fn start(mesh: Mesh, config: GatewayConfig) -> Self {
         metrics::install();
         let directory = Arc::new(Directory::new());
-        let following = follower::run(mesh.clone(), directory.clone(), config.version.clone());
+        let orks = Arc::new(Orks::new(mesh.clone()));
+        let version = config.version.clone();
+        let following = follower::run(mesh.clone(), orks.clone(), directory.clone(), version);
         let follower = tokio::spawn(following);
         let (open, closing) = watch::channel(());
-        let app = Arc::new(App::new(mesh, directory, closing));
+        let app = Arc::new(App::new(mesh, orks, directory, config.replicas, closing));
         Self { app, config, follower, _open: open }
     }
 
@@ -91,7 +94,7 @@ impl Gateway {
 
     /// What `/health` and `/ready` answer from.
     pub fn health_source(&self) -> Arc<dyn HealthSource> {
-        Arc::new(MeshHealth { app: self.app.clone(), replicas: self.config.replicas })
+        Arc::new(MeshHealth { app: self.app.clone() })
     }
 
     /// Waits until the gateway can reach that rack's leader; false when it can't within the time.

@@ -40,6 +40,9 @@ pub struct Health {
     pub services: BTreeMap<&'static str, Wellness>,
     /// The racks that it holds or, for a gateway, routes to.
     pub racks: Vec<RackHealth>,
+    /// What it lacks besides, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// How a rack is.
@@ -132,6 +135,7 @@ mod tests {
                     peer_id: PeerId::from_bytes([1; 32]),
                     services: BTreeMap::new(),
                     racks: Vec::new(),
+                    reason: None,
                 }
             })
         }

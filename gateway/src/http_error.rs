@@ -13,7 +13,7 @@ pub(crate) const MAX_FIELD_ERRORS: usize = 100;
 
 /// Seconds that a client waits before it asks an unavailable rack again. A rack has a new leader
 /// within two seconds.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("2");
+const RETRY_AFTER_S: u64 = 2;
 
 /// An answer that is not what the client wanted.
 #[derive(Debug)]
@@ -24,11 +24,14 @@ pub(crate) struct HttpError {
     pub(crate) errors: Vec<FieldError>,
     /// Told outside production only.
     pub(crate) detail: Option<String>,
+    /// When a 503 is worth asking again, in seconds.
+    pub(crate) retry_after_s: u64,
 }
 
 impl HttpError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), errors: Vec::new(), detail: None }
+        let (message, errors, retry_after_s) = (message.into(), Vec::new(), RETRY_AFTER_S);
+        Self { status, code, message, errors, detail: None, retry_after_s }
     }
 
     /// 400 with every field that breaks a rule.
@@ -48,6 +51,11 @@ impl HttpError {
     /// 503: worth asking again.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_RACK_UNAVAILABLE", message)
+    }
+
+    /// 503: there is no room for a client's key before that time.
+    fn keys_full(error: &ApiError, free_in_s: u64) -> Self {
+        Self { retry_after_s: free_in_s, ..Self::unavailable(error.to_string()) }
     }
 
     pub(crate) fn not_found() -> Self {
@@ -86,11 +94,19 @@ impl HttpError {
             ApiError::Internal { .. } | ApiError::NotServed { .. } => return Self::internal(error),
             ApiError::IdInvalid { .. } => (StatusCode::BAD_REQUEST, "ERR_ID_INVALID"),
             ApiError::ThingNotFound { .. } => (StatusCode::NOT_FOUND, not_found_code(kind)),
-            ApiError::RackNotFound { .. } => (StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND"),
+            ApiError::RackNotFound { .. } | ApiError::RackRetired { .. } => {
+                (StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND")
+            }
+            ApiError::RackNotEmpty { .. } => (StatusCode::CONFLICT, "ERR_RACK_NOT_EMPTY"),
             ApiError::CheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_CHECKED_OUT"),
             ApiError::NotCheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_NOT_CHECKED_OUT"),
             ApiError::Conflict { .. } => (StatusCode::CONFLICT, "ERR_CONFLICT"),
             ApiError::KeyConflict => (StatusCode::CONFLICT, "ERR_IDEMPOTENCY_CONFLICT"),
+            ApiError::TooFarBehind { .. } => {
+                let message = format!("no member is as fresh as max_lag_ms asks for: {error}");
+                return Self::unavailable(message);
+            }
+            ApiError::KeysFull { free_in_s, .. } => return Self::keys_full(&error, *free_in_s),
             ApiError::VersionMismatch { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "ERR_VERSION_MISMATCH")
             }
@@ -99,7 +115,10 @@ impl HttpError {
             | ApiError::NotMember { .. }
             | ApiError::Unavailable { .. }
             | ApiError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "ERR_RACK_UNAVAILABLE"),
-            ApiError::DeadlinePassed => (StatusCode::GATEWAY_TIMEOUT, "ERR_TIMEOUT"),
+            // Whether it was applied is not known, as when a rack does not answer.
+            ApiError::DeadlinePassed | ApiError::OutcomeForgotten => {
+                (StatusCode::GATEWAY_TIMEOUT, "ERR_TIMEOUT")
+            }
         };
         Self::new(status, code, error.to_string())
     }
@@ -108,7 +127,7 @@ impl HttpError {
     pub(crate) fn of_rack(rack: &RackId, failure: Failure, kind: Kind) -> Self {
         match failure {
             Failure::Refused(error) => Self::of_api(error, kind),
-            Failure::Unavailable(why) => {
+            Failure::Unavailable(why) | Failure::Untouched(why) => {
                 let message = format!("rack {rack} is unavailable; try again shortly");
                 Self { detail: Some(why), ..Self::unavailable(message) }
             }
@@ -137,7 +156,7 @@ impl HttpError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, crate::answer::JSON);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }
         response
     }
@@ -193,10 +212,18 @@ mod tests {
             (ApiError::IdInvalid { id: text() }, 400, "ERR_ID_INVALID"),
             (ApiError::ThingNotFound { id }, 404, "ERR_BOOK_NOT_FOUND"),
             (ApiError::RackNotFound { rack: rack.clone() }, 404, "ERR_RACK_NOT_FOUND"),
+            (ApiError::RackRetired { rack: rack.clone() }, 404, "ERR_RACK_NOT_FOUND"),
+            (ApiError::RackNotEmpty { rack: rack.clone(), things: 3 }, 409, "ERR_RACK_NOT_EMPTY"),
             (ApiError::CheckedOut { id }, 409, "ERR_BOOK_CHECKED_OUT"),
             (ApiError::NotCheckedOut { id }, 409, "ERR_BOOK_NOT_CHECKED_OUT"),
             (ApiError::Conflict { id }, 409, "ERR_CONFLICT"),
             (ApiError::KeyConflict, 409, "ERR_IDEMPOTENCY_CONFLICT"),
+            (
+                ApiError::KeysFull { what: text(), most: 1, free_in_s: 9 },
+                503,
+                "ERR_RACK_UNAVAILABLE",
+            ),
+            (ApiError::OutcomeForgotten, 504, "ERR_TIMEOUT"),
             (ApiError::VersionMismatch { id, version: 2 }, 412, "ERR_VERSION_MISMATCH"),
             (ApiError::NotMember { rack }, 503, "ERR_RACK_UNAVAILABLE"),
             (ApiError::Busy, 503, "ERR_RACK_UNAVAILABLE"),

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bookmesh_rpc::api::{ApiError, RackRoute};
+use bookmesh_rpc::api::{ApiError, Consistency, RackRoute};
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_rpc::peer::PeerId;
 
@@ -49,6 +49,31 @@ impl Size {
     }
 }
 
+/// How a rack is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct How {
+    pub(crate) whom: Whom,
+    pub(crate) size: Size,
+    /// Give up early, while nothing can have been carried out: another rack will do as well.
+    pub(crate) elsewhere: bool,
+}
+
+impl How {
+    /// Writes and linearizable reads.
+    pub(crate) const fn leader(size: Size) -> Self {
+        Self { whom: Whom::Leader, size, elsewhere: false }
+    }
+
+    /// Reads of this consistency.
+    pub(crate) const fn read(consistency: Consistency, size: Size) -> Self {
+        let whom = match consistency {
+            Consistency::Linearizable => Whom::Leader,
+            Consistency::Eventual { .. } => Whom::Anyone,
+        };
+        Self { whom, size, elsewhere: false }
+    }
+}
+
 /// Why a rack gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -56,6 +81,8 @@ pub(crate) enum Failure {
     Refused(ApiError),
     /// No member could be reached, or none leads. The reason is for developers.
     Unavailable(String),
+    /// The same, and nothing was sent to a member that could have carried it out.
+    Untouched(String),
     /// A member was reached and did not answer.
     NoAnswer(String),
     /// A fault in the mesh itself.
@@ -71,38 +98,44 @@ pub(crate) async fn ask<T, F, Fut>(
     directory: &Directory,
     rack: &Arc<RackRoute>,
     context: &Context,
-    (whom, size): (Whom, Size),
+    how: How,
     attempt: F,
 ) -> Result<T, Failure>
 where
     F: Fn(PeerId, Context) -> Fut,
     Fut: Future<Output = Result<T, CallError>>,
 {
-    let until = context.deadline.min(Instant::now() + PATIENCE);
-    let mut round = Round::new(whom);
+    let mut patience = Patience::new(context);
+    let mut sofar = SoFar::default();
+    let mut round = Round::new(how.whom);
     let mut pause = MIN_PAUSE;
     loop {
         let newest = directory.table();
         let route = newest.rack(&rack.id).unwrap_or(rack);
         if let Some(peer) = round.next(route) {
-            let deadline = context.deadline.min(Instant::now() + size.attempt(context));
+            let deadline = context.deadline.min(Instant::now() + how.size.attempt(context));
             let context = Context { request_id: context.request_id.clone(), deadline };
             match attempt(peer, context).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => round.failed(peer, error)?,
+                Err(error) => {
+                    if is_silence(&error) {
+                        patience.was_silent(how.size);
+                    }
+                    round.failed(peer, error, &mut sofar)?;
+                }
             }
             if let Some(hint) = round.hint {
                 directory.believe(&rack.id, hint);
             }
-            if Instant::now() >= until {
-                return Err(round.failure());
+            if (how.elsewhere && !sofar.touched) || patience.is_over() {
+                return Err(sofar.failure());
             }
-        } else if round.is_hopeless() || Instant::now() + pause >= until {
-            return Err(round.failure());
+        } else if round.is_hopeless() || patience.ends_within(pause) {
+            return Err(sofar.failure());
         } else {
             rest(directory, pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
-            round = Round::new(whom);
+            round = Round::new(how.whom);
         }
     }
 }
@@ -116,6 +149,35 @@ async fn rest(directory: &Directory, pause: Duration) {
     let _ = tokio::time::timeout(jittered, changes.changed()).await;
 }
 
+/// How long new attempts are begun.
+struct Patience {
+    until: Instant,
+    /// The request's own deadline.
+    most: Instant,
+}
+
+impl Patience {
+    fn new(context: &Context) -> Self {
+        let most = context.deadline;
+        Self { until: most.min(Instant::now() + PATIENCE), most }
+    }
+
+    /// One long attempt without an answer may have taken all of it; another member has its turn.
+    fn was_silent(&mut self, size: Size) {
+        if size == Size::Large {
+            self.until = self.most.min(Instant::now() + ATTEMPT).max(self.until);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends_within(Duration::ZERO)
+    }
+
+    fn ends_within(&self, time: Duration) -> bool {
+        Instant::now() + time >= self.until
+    }
+}
+
 /// One attempt at each member.
 struct Round {
     whom: Whom,
@@ -123,21 +185,46 @@ struct Round {
     tried: Vec<PeerId>,
     hint: Option<PeerId>,
     shut: usize,
-    timed_out: bool,
+}
+
+/// What all attempts came to.
+#[derive(Debug, Default)]
+struct SoFar {
+    /// One was sent to a member that may have carried it out.
+    touched: bool,
+    /// A member was reached and did not answer in time.
+    silent: bool,
+    /// The member that was least behind what a read takes.
+    behind: Option<ApiError>,
     last: Option<String>,
+}
+
+impl SoFar {
+    fn failure(self) -> Failure {
+        let why = self.last.unwrap_or_else(|| "no member is known".to_owned());
+        match self.behind {
+            _ if self.silent => Failure::NoAnswer(why),
+            Some(behind) => Failure::Refused(behind),
+            None if self.touched => Failure::Unavailable(why),
+            None => Failure::Untouched(why),
+        }
+    }
+
+    /// Keeps the smallest lag; an unknown one is the largest.
+    fn is_behind(&mut self, news: ApiError) {
+        let lag = |error: &ApiError| match error {
+            ApiError::TooFarBehind { lag_ms, .. } => lag_ms.unwrap_or(u64::MAX),
+            _ => u64::MAX,
+        };
+        if self.behind.as_ref().is_none_or(|known| lag(&news) < lag(known)) {
+            self.behind = Some(news);
+        }
+    }
 }
 
 impl Round {
     fn new(whom: Whom) -> Self {
-        Self {
-            whom,
-            start: rand::random(),
-            tried: Vec::new(),
-            hint: None,
-            shut: 0,
-            timed_out: false,
-            last: None,
-        }
+        Self { whom, start: rand::random(), tried: Vec::new(), hint: None, shut: 0 }
     }
 
     fn next(&mut self, route: &RackRoute) -> Option<PeerId> {
@@ -150,28 +237,31 @@ impl Round {
     }
 
     /// Notes a failure; an error that no other member would change comes back.
-    fn failed(&mut self, peer: PeerId, error: CallError) -> Result<(), Failure> {
+    fn failed(&mut self, peer: PeerId, error: CallError, sofar: &mut SoFar) -> Result<(), Failure> {
         self.tried.push(peer);
-        let why = error.to_string();
+        sofar.last = Some(error.to_string());
+        sofar.touched |= may_have_been_carried_out(&error);
+        sofar.silent |= is_silence(&error);
         match error {
             CallError::Api(ApiError::NotLeader { leader, .. }) => {
                 self.hint = leader.filter(|leader| !self.tried.contains(leader));
             }
-            CallError::Timeout { .. } | CallError::Api(ApiError::DeadlinePassed) => {
-                self.timed_out = true;
-            }
+            CallError::Api(behind @ ApiError::TooFarBehind { .. }) => sofar.is_behind(behind),
             CallError::Open { .. } => self.shut += 1,
             CallError::Unreachable { .. }
             | CallError::Broken { .. }
+            | CallError::Timeout { .. }
             | CallError::Busy { .. }
             | CallError::Api(
-                ApiError::Busy | ApiError::Unavailable { .. } | ApiError::NotMember { .. },
+                ApiError::Busy
+                | ApiError::DeadlinePassed
+                | ApiError::Unavailable { .. }
+                | ApiError::NotMember { .. },
             ) => {}
             CallError::Api(refusal) => return Err(Failure::Refused(refusal)),
-            CallError::Protocol { .. } => return Err(Failure::Fault(why)),
-            CallError::Closed => return Err(Failure::Unavailable(why)),
+            CallError::Protocol { .. } => return Err(Failure::Fault(error.to_string())),
+            CallError::Closed => return Err(Failure::Unavailable(error.to_string())),
         }
-        self.last = Some(why);
         Ok(())
     }
 
@@ -179,11 +269,22 @@ impl Round {
     fn is_hopeless(&self) -> bool {
         !self.tried.is_empty() && self.shut == self.tried.len()
     }
+}
 
-    fn failure(self) -> Failure {
-        let why = self.last.unwrap_or_else(|| "no member is known".to_owned());
-        if self.timed_out { Failure::NoAnswer(why) } else { Failure::Unavailable(why) }
-    }
+const fn is_silence(error: &CallError) -> bool {
+    matches!(error, CallError::Timeout { .. } | CallError::Api(ApiError::DeadlinePassed))
+}
+
+/// Whether a write that failed so may be in the rack's log all the same. A leader that was deposed
+/// says that it leads no more: what it was given may be with its successor.
+const fn may_have_been_carried_out(error: &CallError) -> bool {
+    !matches!(
+        error,
+        CallError::Unreachable { .. }
+            | CallError::Busy { .. }
+            | CallError::Open { .. }
+            | CallError::Api(ApiError::NotMember { .. })
+    )
 }
 
 #[cfg(test)]
@@ -213,8 +314,10 @@ mod tests {
             term: 1,
             members: vec![peer(1), peer(2), peer(3)],
             things: 0,
+            writable: true,
+            since_ms: 0,
         };
-        directory.replace(RouteTable { racks: vec![route] });
+        directory.replace(RouteTable { racks: vec![route], retired: Vec::new() });
         let route = directory.table().rack(&rack()).unwrap().clone();
         (directory, route)
     }
@@ -228,7 +331,7 @@ mod tests {
         let (directory, route) = directory(leader);
         let asked = Mutex::new(Vec::new());
         let context = Context::within(within);
-        let how = (Whom::Leader, Size::Small);
+        let how = How::leader(Size::Small);
         let outcome = ask(&directory, &route, &context, how, |peer, _| {
             let byte = peer.as_bytes()[0];
             asked.lock().unwrap().push(byte);
@@ -306,13 +409,92 @@ mod tests {
         assert!(matches!(silent, Err(Failure::NoAnswer(_))));
         let (absent, _) = run(Some(1), short, |at| Err(CallError::Broken { peer: peer(at) })).await;
         assert!(matches!(absent, Err(Failure::Unavailable(_))));
+        let (mixed, _) = run(Some(1), Duration::from_millis(300), |at| match at {
+            1 => Err(CallError::Timeout { peer: peer(at) }),
+            _ => Err(CallError::Unreachable { peer: peer(at), why: String::new() }),
+        })
+        .await;
+        assert!(matches!(mixed, Err(Failure::NoAnswer(_))), "{mixed:?}");
+    }
+
+    /// Asks as one that another rack would do for.
+    async fn run_elsewhere(error: impl Fn(u8) -> CallError) -> (Failure, usize) {
+        let (directory, route) = directory(Some(1));
+        let asked = Mutex::new(0);
+        let context = Context::within(Duration::from_millis(300));
+        let how = How { elsewhere: true, ..How::leader(Size::Small) };
+        let outcome: Result<(), _> = ask(&directory, &route, &context, how, |peer, _| {
+            *asked.lock().unwrap() += 1;
+            let error = error(peer.as_bytes()[0]);
+            async move { Err(error) }
+        })
+        .await;
+        (outcome.unwrap_err(), asked.into_inner().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_rack_is_given_up_for_another_only_while_nothing_can_have_been_applied() {
+        let (gone, asked) =
+            run_elsewhere(|at| CallError::Unreachable { peer: peer(at), why: String::new() }).await;
+        assert!(matches!(gone, Failure::Untouched(_)) && asked == 1, "{gone:?} {asked}");
+        let ambiguous: [fn(u8) -> CallError; 4] = [
+            |at| CallError::Broken { peer: peer(at) },
+            |at| CallError::Timeout { peer: peer(at) },
+            |_| ApiError::Unavailable { what: "r".into(), why: "no majority".into() }.into(),
+            |_| not_leader(9),
+        ];
+        for error in ambiguous {
+            let (failure, asked) = run_elsewhere(error).await;
+            assert!(!matches!(failure, Failure::Untouched(_)), "{failure:?}");
+            assert!(asked >= 3, "the rack was given up after {asked} attempts: {failure:?}");
+        }
+        // What came before counts: the first may have been sent, the rest was not.
+        let (failure, _) = run_elsewhere(|at| match at {
+            1 => CallError::Broken { peer: peer(at) },
+            at => CallError::Unreachable { peer: peer(at), why: String::new() },
+        })
+        .await;
+        assert!(matches!(failure, Failure::Unavailable(_)));
+    }
+
+    #[tokio::test]
+    async fn a_read_goes_on_to_a_member_that_is_fresh_enough() {
+        let behind = |lag| ApiError::TooFarBehind { rack: rack(), lag_ms: lag };
+        let (outcome, _) = run(Some(1), PATIENCE, |at| match at {
+            1 => Ok(at),
+            _ => Err(behind(None).into()),
+        })
+        .await;
+        assert_eq!(outcome, Ok(1));
+        let (outcome, _) = run(None, Duration::from_millis(300), |at| match at {
+            1 => Err(CallError::Unreachable { peer: peer(1), why: String::new() }),
+            2 => Err(behind(Some(700)).into()),
+            _ => Err(behind(None).into()),
+        })
+        .await;
+        assert_eq!(outcome, Err(Failure::Refused(behind(Some(700)))));
+    }
+
+    /// A leader that froze under a batch took all of the patience, and no other was asked.
+    #[test]
+    fn a_long_call_that_a_member_swallowed_is_sent_to_another() {
+        let now = Instant::now();
+        let spent = |most| Patience { until: now, most: now + most };
+        let mut patience = spent(Duration::from_secs(8));
+        patience.was_silent(Size::Small);
+        assert!(patience.is_over());
+        patience.was_silent(Size::Large);
+        assert!(!patience.is_over());
+        let mut patience = spent(Duration::ZERO);
+        patience.was_silent(Size::Large);
+        assert!(patience.is_over(), "the request's own deadline stands");
     }
 
     #[tokio::test]
     async fn open_breakers_are_answered_without_waiting() {
         let (outcome, asked) =
             run(Some(1), PATIENCE, |at| Err(CallError::Open { peer: peer(at) })).await;
-        assert!(matches!(outcome, Err(Failure::Unavailable(_))));
+        assert!(matches!(outcome, Err(Failure::Untouched(_))));
         assert_eq!(asked.len(), 3);
     }
 }

@@ -8,9 +8,12 @@
 //! | `routes` | the table: path and method to handler |
 //! | `endpoint` | around every handler: request id, log line, metrics, panics, error shape |
 //! | `books`, `batch`, `racks`, `nodes`, `log` | the handlers |
-//! | `call`, `query`, `body`, `etag` | what a client sent, checked |
+//! | `retire`, `recovery`, `mesh_settings` | the operators' handlers |
+//! | `call`, `query`, `body`, `etag`, `write_key` | what a client sent, checked |
+//! | `register`, `placement` | which rack takes a new book |
 //! | `listing` | one page over several racks |
-//! | `leader` | "try here, else the leader" |
+//! | `leader`, `registry` | "try here, else the leader": of a rack, of the orchestrators |
+//! | `recovery_plan` | what can be saved of a rack whose majority is gone, and what may be lost |
 //! | `directory`, `follower` | where every rack is, kept fresh |
 //! | `thing_json`, `log_json`, `answer` | what a client gets |
 //! | `http_error` | every error's status, code and shape |
@@ -46,17 +49,25 @@ mod listing;
 mod log;
 mod log_json;
 mod mesh_health;
+mod mesh_settings;
 pub mod metrics;
 mod nodes;
 pub mod ops;
+mod placement;
 mod price;
 mod query;
 mod racks;
+mod recovery;
+mod recovery_plan;
+mod register;
+mod registry;
+mod retire;
 mod routes;
 pub mod serve;
 mod system;
 mod thing_json;
 mod thing_parse;
+mod write_key;
 
 pub use axum::Router;
 pub use gateway::{Gateway, GatewayConfig, MAX_PAYLOAD_LIMIT_BYTES};

@@ -23,6 +23,9 @@ pub(crate) struct Page {
     pub(crate) applied: Vec<(Arc<RackRoute>, u64)>,
     /// Racks that did not answer; only with `partial`.
     pub(crate) missing: Vec<Arc<RackRoute>>,
+    /// A rack had fewer things left than it had counted a moment before: the page may have fewer
+    /// than there are.
+    short: bool,
 }
 
 /// Reads the page that `query` asks for. `racks` are in number order; `fetch` reads a part of one.
@@ -44,13 +47,16 @@ where
         (at, part(rack, query, query.offset, limit))
     });
     let mut lists = fetch_all(racks, counts, &fetch).await;
-    let rest = fetch_all(racks, plan(racks, query, first, &lists), &fetch).await;
-    for (at, list) in rest {
-        if let Some((_, known)) = lists.iter_mut().find(|(known, _)| *known == at) {
-            *known = list;
-        }
+    let parts = plan(racks, query, first, &lists);
+    let planned: u64 = parts.iter().map(|(_, part)| u64::from(part.limit)).sum();
+    let mut came = 0;
+    for (at, list) in fetch_all(racks, parts, &fetch).await {
+        came += list.as_ref().map_or(0, |list| list.things.len() as u64);
+        // There is a list for each rack, in their order.
+        lists[at].1 = list;
     }
-    assemble(racks, query, lists)
+    let page = assemble(racks, query, lists)?;
+    Ok(Page { short: came < planned, ..page })
 }
 
 /// The first rack that can have things above the cursor.
@@ -137,6 +143,8 @@ where
             break;
         }
         list.cut = next.cut;
+        // Another member may have answered; what holds for the whole is what holds for each part.
+        list.applied_index = list.applied_index.min(next.applied_index);
         list.things.extend(next.things);
     }
     Ok(list)
@@ -175,8 +183,9 @@ pub(crate) fn links(path: &str, raw_query: Option<&str>, query: &ListQuery, page
     if query.after.is_some() {
         // What is left behind a cursor is not counted: a full page links on, perhaps to an empty
         // one, which ends it.
-        if let Some((_, last)) = page.things.get(query.limit as usize - 1) {
-            links.push(link(format!("after={}", last.id), "next"));
+        let last = page.things.last().map(|(_, thing)| thing.id).or(query.after);
+        if let Some(last) = last.filter(|_| page.short || page.things.len() as u64 >= limit) {
+            links.push(link(format!("after={last}"), "next"));
         }
     } else {
         if query.offset.saturating_add(limit) < page.total {
@@ -214,6 +223,8 @@ mod tests {
             term: 1,
             members: Vec::new(),
             things: 0,
+            writable: true,
+            since_ms: 0,
         })
     }
 
@@ -310,6 +321,44 @@ mod tests {
         };
         page(&[rack(0), rack(1)], &query, fetch).await.unwrap();
         assert_eq!(limits.into_inner().unwrap(), [(0, 2), (1, 0)]);
+    }
+
+    /// A walk by cursor ended at a page that was cut short, as if nothing came behind it.
+    #[tokio::test]
+    async fn a_page_whose_things_were_removed_meanwhile_links_on() {
+        let raw = "limit=4&after=1099511627775";
+        let query = ListQuery::of(&format!("/books?{raw}").parse().unwrap()).unwrap();
+        let asked = Mutex::new(0);
+        let fetch = |rack: Arc<RackRoute>, ask: ListThings| {
+            let mut asked = asked.lock().unwrap();
+            *asked += 1;
+            // Rack 1 counts four, and has one when it is asked for them.
+            let count = [0, if *asked > 3 { 1 } else { 4 }, 9][rack.number as usize];
+            let list = answer(rack.number, count, 100, &ask);
+            async move { Ok(list) }
+        };
+        let page = page(&[rack(0), rack(1), rack(2)], &query, fetch).await.unwrap();
+        assert_eq!(page.things.len(), 1);
+        let id = ThingId::new(1, 1).unwrap();
+        let next = format!("</books?limit=4&after={id}>; rel=\"next\"");
+        assert_eq!(links("/books", Some(raw), &query, &page), next);
+    }
+
+    #[tokio::test]
+    async fn an_offset_deep_in_several_racks_lands_on_the_right_thing() {
+        let racks: Vec<_> = (0..20).map(rack).collect();
+        for offset in [0, 1_499, 1_500, 13_498, 28_499, 28_500] {
+            let uri = format!("/books?limit=3&offset={offset}").parse().unwrap();
+            let query = ListQuery::of(&uri).unwrap();
+            let fetch = |rack: Arc<RackRoute>, ask: ListThings| async move {
+                Ok(answer(rack.number, u64::from(rack.number) * 150, 2, &ask))
+            };
+            let page = page(&racks, &query, fetch).await.unwrap();
+            let all = (0..20).flat_map(|rack| (1..=u64::from(rack) * 150).map(move |n| (rack, n)));
+            let expected: Vec<_> = all.skip(offset).take(3).collect();
+            let ids = page.things.iter().map(|(_, t)| (t.id.rack_number(), t.id.sequence()));
+            assert_eq!((ids.collect::<Vec<_>>(), page.total), (expected, 28_500), "{offset}");
+        }
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
-use crate::leader::{self, Size, Whom};
+use crate::leader::{self, How, Size};
 use crate::log_json;
 use crate::query::Params;
 
@@ -40,7 +40,7 @@ pub(crate) async fn read(app: Arc<App>, mut call: Call) -> Answer {
     params.finish("from, limit").map_err(invalid)?;
     let rack = rack(&app, &mut call).await?;
     let request = ReadLog { rack: rack.id.clone(), from, limit };
-    let page = app.ask(&rack, &call.context, (Whom::Leader, Size::Large), request).await?;
+    let page = app.ask(&rack, &call.context, How::leader(Size::Large), request).await?;
     Ok(success(log_json::page(&rack.id, &page)))
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn tail(app: Arc<App>, mut call: Call) -> Answer {
         let (app, request) = (app.clone(), TailLog { rack: rack.id.clone(), from });
         async move { app.mesh.stream(peer, &context, request).await }
     };
-    let how = (Whom::Leader, Size::Small);
+    let how = How::leader(Size::Small);
     let items = leader::ask(&app.directory, &rack, &call.context, how, attempt).await;
     let items = items.map_err(|failure| HttpError::of_rack(&rack.id, failure, rack.kind))?;
     let mut closing = app.closing.clone();

@@ -76,9 +76,20 @@ fn command(command: &Command) -> Value {
 /// An action's name, and its parts.
 fn action(action: &Action) -> (&'static str, Value) {
     match action {
-        Action::FoundRack { rack, kind, number } => {
+        Action::FoundRack { rack, kind, number, .. } => {
             ("foundRack", json!({ "rack_id": rack, "type": kind.name(), "number": number }))
         }
+        Action::Settle => ("settle", json!({})),
+        Action::RecoverRack { member } => ("recoverRack", json!({ "member": member })),
+        Action::CloseRack { force } => ("closeRack", json!({ "force": force })),
+        Action::RetireRack { rack } => ("retireRack", json!({ "rack_id": rack })),
+        Action::SetSettings { settings } => (
+            "setSettings",
+            json!({
+                "rack_replicas": settings.rack_replicas,
+                "replace_after_ms": settings.replace_after_ms,
+            }),
+        ),
         Action::AdmitMember { peer, .. } => ("admitMember", json!({ "peer_id": peer.to_string() })),
         Action::Register { thing, on_conflict } => (
             "register",
@@ -95,15 +106,18 @@ fn action(action: &Action) -> (&'static str, Value) {
             let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
             ("forget", json!({ "ids": ids, "if_version": if_version }))
         }
-        Action::RegisterRack { rack, kind, founder, number, .. } => (
+        Action::RegisterRack { rack, kind, founder, charter, .. } => (
             "registerRack",
             json!({
                 "rack_id": rack, "type": kind.name(), "founder": founder.to_string(),
-                "number": number,
+                "number": charter.map(|charter| charter.number),
             }),
         ),
         Action::ConfirmRack { rack, founder, .. } => {
             ("confirmRack", json!({ "rack_id": rack, "founder": founder.to_string() }))
+        }
+        Action::BeginRegistry { founding } => {
+            ("beginRegistry", json!({ "founding": founding.to_string() }))
         }
     }
 }

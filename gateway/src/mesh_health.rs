@@ -17,8 +17,6 @@ const LOOK: Duration = Duration::from_secs(2);
 /// A gateway's health.
 pub(crate) struct MeshHealth {
     pub(crate) app: Arc<App>,
-    /// Voters that each rack aims for.
-    pub(crate) replicas: usize,
 }
 
 impl HealthSource for MeshHealth {
@@ -50,8 +48,8 @@ impl MeshHealth {
         let known = self.app.directory.knowledge();
         let context = Context::within(LOOK);
         let racks = known.table.all().to_vec();
-        let racks = racks::inspect_all(&self.app.mesh, racks, &context).await;
-        let racks: Vec<_> = racks.iter().map(|rack| rack_health(rack, self.replicas)).collect();
+        let racks = racks::inspect_all(&self.app, racks, &context).await;
+        let racks: Vec<_> = racks.iter().map(rack_health).collect();
         let mesh = match (known.live, self.app.mesh.connected()) {
             (true, _) => Wellness::Healthy,
             (false, 0) => Wellness::Unhealthy,
@@ -64,6 +62,7 @@ impl MeshHealth {
             peer_id: self.app.mesh.peer_id(),
             services,
             racks,
+            reason: None,
         }
     }
 }
@@ -80,18 +79,36 @@ fn services(mesh: Wellness, racks: &[RackHealth]) -> BTreeMap<&'static str, Well
     services
 }
 
-fn rack_health(rack: &RackJson, replicas: usize) -> RackHealth {
-    let voters = rack.members.iter().filter(|member| member.is_voter() && member.is_reachable());
-    let voters = voters.count();
-    let (status, reason) = match &rack.leader {
-        None => (Wellness::Unhealthy, Some("no leader".to_owned())),
-        Some(_) if voters < replicas => {
-            (Wellness::Degraded, Some(format!("{voters} of {replicas} voters answer")))
-        }
-        Some(_) => (Wellness::Healthy, None),
+/// A rack that leads itself is degraded by the first thing that it lacks.
+fn rack_health(rack: &RackJson) -> RackHealth {
+    let voters = || rack.members.iter().filter(|member| member.is_voter());
+    let (all, well) = (voters().count(), voters().filter(|member| member.is_well()).count());
+    let (status, reason) = if rack.leader.is_none() {
+        (Wellness::Unhealthy, Some("no leader".to_owned()))
+    } else if well * 2 <= all {
+        // A leader that was left alone takes itself for one for ever.
+        (Wellness::Unhealthy, Some(format!("no majority: {well} of its {all} voters answer")))
+    } else {
+        let lack = lack(rack, well);
+        (if lack.is_some() { Wellness::Degraded } else { Wellness::Healthy }, lack)
     };
     let leader = rack.leader.as_ref().map(|leader| leader.0.to_string());
-    RackHealth { id: rack.id.clone(), kind: rack.kind, status, leader, voters, reason }
+    RackHealth { id: rack.id.clone(), kind: rack.kind, status, leader, voters: well, reason }
+}
+
+/// What keeps a rack that has a leader from being healthy.
+fn lack(rack: &RackJson, voters: usize) -> Option<String> {
+    if rack.writable == Some(false) {
+        return Some("its leader's disk is full: it takes no writes".to_owned());
+    }
+    if voters < rack.wanted {
+        return Some(format!("{voters} of {} voters answer", rack.wanted));
+    }
+    let mut full = rack.members.iter().filter(|member| member.writable == Some(false));
+    full.next().map(|member| match member.member {
+        Some(number) => format!("the disk of member {number} is full"),
+        None => "the disk of a member is full".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -109,6 +126,43 @@ mod tests {
         let services = services(Wellness::Healthy, &racks);
         assert_eq!(services["books"], Wellness::Degraded);
         assert!(!services.contains_key("orders"));
+    }
+
+    /// What is said of a rack of three, aiming for three, by what `/racks` shows of its members:
+    /// the state and whether there is room.
+    fn of(leader: bool, members: [(&'static str, bool); 3]) -> (Wellness, String) {
+        let member = |(at, (state, writable)): (usize, (&'static str, bool))| {
+            racks::MemberJson::voter(at as u64 + 1, state, Some(writable))
+        };
+        let members = members.into_iter().enumerate().map(member).collect();
+        let health = rack_health(&RackJson::of_members("r", leader, members, 3));
+        (health.status, health.reason.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_rack_is_healthy_with_a_leader_and_as_many_voters_as_it_aims_for() {
+        let well = ("follower", true);
+        assert_eq!(of(true, [well; 3]), (Wellness::Healthy, String::new()));
+        assert_eq!(of(false, [well; 3]).0, Wellness::Unhealthy);
+        let (status, why) = of(true, [well, well, ("failed", true)]);
+        assert_eq!((status, why.as_str()), (Wellness::Degraded, "2 of 3 voters answer"));
+    }
+
+    #[test]
+    fn a_leader_without_majority_is_none() {
+        let gone = ("unreachable", true);
+        let (status, why) = of(true, [("leader", true), gone, gone]);
+        assert_eq!(status, Wellness::Unhealthy);
+        assert_eq!(why, "no majority: 1 of its 3 voters answer");
+    }
+
+    #[test]
+    fn a_full_disk_degrades_its_rack_and_is_named() {
+        let (status, why) = of(true, [("leader", false), ("follower", true), ("follower", true)]);
+        assert_eq!(status, Wellness::Degraded);
+        assert_eq!(why, "its leader's disk is full: it takes no writes");
+        let (status, why) = of(true, [("leader", true), ("follower", true), ("follower", false)]);
+        assert_eq!((status, why.as_str()), (Wellness::Degraded, "the disk of member 3 is full"));
     }
 
     #[test]

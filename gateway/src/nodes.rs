@@ -1,10 +1,11 @@
 //! `GET /nodes`: every node that the orchestrators heard of.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use bookmesh_rpc::api::{ApiError, ListNodes, NodeInfo};
-use bookmesh_rpc::mesh::CallError;
+use bookmesh_rpc::api::{ListNodes, NodeInfo};
+use bookmesh_rpc::mesh::Context;
 use serde::Serialize;
 
 use crate::answer::success;
@@ -13,8 +14,11 @@ use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
+use crate::query;
 use crate::thing_json::{Text, time};
-use crate::{follower, query};
+
+/// How long orchestrators are looked for before the answer is that there are none.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `GET /nodes`.
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
@@ -24,23 +28,16 @@ pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
     Ok(success(nodes))
 }
 
-/// Asks one orchestrator after the other; one that does not lead names the one that does.
+/// Asks whichever orchestrator answers: each has heard of every node.
 async fn ask(app: &App, call: &Call) -> Result<Vec<NodeInfo>, HttpError> {
-    let mut last = None;
-    for ork in follower::orchestrators(&app.mesh, &call.context).await {
-        let mut answer = app.mesh.call(ork, &call.context, ListNodes).await;
-        if let Err(CallError::Api(ApiError::NotRegistryLeader { leader: Some(leader) })) = answer {
-            answer = app.mesh.call(leader, &call.context, ListNodes).await;
-        }
-        match answer {
-            Ok(nodes) => return Ok(nodes),
-            Err(error) => last = Some(error.to_string()),
-        }
-    }
-    let message = "no orchestrator answers; the racks go on without";
-    let unavailable =
-        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_REGISTRY_UNAVAILABLE", message);
-    Err(HttpError { detail: last, ..unavailable })
+    let deadline = call.context.deadline.min(Instant::now() + PATIENCE);
+    let context = Context { deadline, ..call.context.clone() };
+    app.orks.call(&context, ListNodes).await.map_err(|error| {
+        let message = "no orchestrator answers; the racks go on without";
+        let unavailable =
+            HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_REGISTRY_UNAVAILABLE", message);
+        HttpError { detail: Some(error.to_string()), ..unavailable }
+    })
 }
 
 #[derive(Serialize)]

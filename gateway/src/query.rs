@@ -15,6 +15,8 @@ const DEFAULT_LIMIT: u64 = 100;
 const MAX_LIMIT: u64 = 1_000;
 /// Tags to filter by at most; a thing has no more.
 const MAX_FILTER_TAGS: usize = bookmesh_rpc::api::MAX_TAGS;
+/// The most that an eventual read may say it takes: a day.
+const MAX_LAG_MS: u64 = 24 * 60 * 60 * 1000;
 /// Words of `q` at most.
 const MAX_WORDS: usize = 16;
 
@@ -75,15 +77,20 @@ impl Params {
         }
     }
 
+    /// `consistency`, and `max_lag_ms` that goes with one of its values.
     pub(crate) fn consistency(&mut self) -> Consistency {
-        match self.one("consistency").as_deref() {
-            None | Some("linearizable") => Consistency::Linearizable,
-            Some("eventual") => Consistency::Eventual,
-            Some(_) => {
-                self.fault("consistency", "must be linearizable or eventual");
-                Consistency::Linearizable
+        let asked = self.one("consistency");
+        let given = self.rest.iter().any(|(name, _)| name == "max_lag_ms");
+        let max_lag_ms = self.number("max_lag_ms", 0..=MAX_LAG_MS).map(|lag| lag as u32);
+        match asked.as_deref() {
+            Some("eventual") => return Consistency::Eventual { max_lag_ms },
+            None | Some("linearizable") if given => {
+                self.fault("max_lag_ms", "goes with consistency=eventual alone");
             }
+            None | Some("linearizable") => {}
+            Some(_) => self.fault("consistency", "must be linearizable or eventual"),
         }
+        Consistency::Linearizable
     }
 
     pub(crate) fn fault(&mut self, name: &str, message: impl Into<String>) {
@@ -111,11 +118,11 @@ impl Params {
     }
 }
 
-/// Reads the parameters of a call that has only `consistency`.
+/// Reads the parameters of a call that has only those of its consistency.
 pub(crate) fn consistency(uri: &Uri) -> Result<Consistency, ApiError> {
     let mut params = Params::of(uri)?;
     let consistency = params.consistency();
-    params.finish("consistency")?;
+    params.finish("consistency, max_lag_ms")?;
     Ok(consistency)
 }
 
@@ -156,7 +163,8 @@ impl ListQuery {
             partial: params.flag("partial"),
         };
         params.finish(
-            "limit, offset, after, rack_id, tag, status, author, q, consistency, partial",
+            "limit, offset, after, rack_id, tag, status, author, q, consistency, max_lag_ms, \
+             partial",
         )?;
         Ok(query)
     }
@@ -204,7 +212,7 @@ mod tests {
         assert_eq!(query.filter.author.as_deref(), Some("Ann B"));
         assert_eq!(query.filter.words, ["war", "peace"]);
         assert_eq!((query.limit, query.offset, query.partial), (5, 7, true));
-        assert_eq!(query.consistency, Consistency::Eventual);
+        assert_eq!(query.consistency, Consistency::Eventual { max_lag_ms: None });
     }
 
     #[test]
@@ -226,6 +234,23 @@ mod tests {
             "status",
         ];
         assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn a_lag_goes_with_eventual_reads_alone() {
+        let lag = |query: &str| list(query).map(|query| query.consistency);
+        let within = Consistency::Eventual { max_lag_ms: Some(250) };
+        assert_eq!(lag("consistency=eventual&max_lag_ms=250"), Ok(within));
+        for query in [
+            "max_lag_ms=250",
+            "consistency=linearizable&max_lag_ms=250",
+            "consistency=eventual&max_lag_ms=-1",
+            "consistency=eventual&max_lag_ms=86400001",
+            "consistency=eventual&max_lag_ms=1&max_lag_ms=2",
+        ] {
+            let Err(ApiError::Invalid(faults)) = lag(query) else { panic!("{query} was taken") };
+            assert_eq!(faults[0].field, "max_lag_ms", "{query}");
+        }
     }
 
     #[test]

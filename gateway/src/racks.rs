@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::{GetMember, MemberRole, MemberState, MemberStatus, RackId, RackRoute};
+use bookmesh_rpc::api::{
+    GetMember, Member, MemberId, MemberRole, MemberState, MemberStatus, RackId, RackRoute,
+};
 use bookmesh_rpc::mesh::Context;
 use bookmesh_rpc::peer::PeerId;
 use futures::{StreamExt, stream};
@@ -27,7 +29,7 @@ const AT_ONCE: usize = 32;
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let racks = app.directory.table().all().to_vec();
-    Ok(success(inspect_all(&app.mesh, racks, &call.context).await))
+    Ok(success(inspect_all(&app, racks, &call.context).await))
 }
 
 /// `GET /racks/{id}`.
@@ -35,7 +37,7 @@ pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let id: RackId = call.path_text().await?.parse().map_err(invalid)?;
     let rack = app.rack(&id, &call.context).await?;
-    Ok(success(inspect(&app.mesh, &rack, &call.context).await))
+    Ok(success(inspect(&app, &rack, &call.context).await))
 }
 
 /// A rack as `/racks` shows it.
@@ -50,18 +52,28 @@ pub(crate) struct RackJson {
     things: u64,
     last_index: u64,
     head_hash: Option<String>,
+    /// Voters that it aims for.
+    pub(crate) wanted: usize,
+    /// Whether its leader's disk has room; null while it has none.
+    pub(crate) writable: Option<bool>,
     pub(crate) members: Vec<MemberJson>,
 }
 
 /// A member as `/racks` shows it; what an unreachable one would say is null.
 #[derive(Debug, Serialize)]
 pub(crate) struct MemberJson {
+    pub(crate) member: Option<MemberId>,
     peer_id: Text<PeerId>,
     pub(crate) role: Option<&'static str>,
     pub(crate) state: &'static str,
     last_index: Option<u64>,
+    /// The last entry it knows to be on a majority; while it is joining, the last one that it is
+    /// to get before it takes part.
+    committed_index: Option<u64>,
     applied_index: Option<u64>,
     head_hash: Option<String>,
+    /// Whether its disk has room for entries.
+    pub(crate) writable: Option<bool>,
 }
 
 impl MemberJson {
@@ -69,8 +81,9 @@ impl MemberJson {
         self.role == Some(MemberRole::Voter.name())
     }
 
-    pub(crate) fn is_reachable(&self) -> bool {
-        self.state != UNREACHABLE
+    /// Whether it answers, and can do its part.
+    pub(crate) fn is_well(&self) -> bool {
+        ![UNREACHABLE, MemberState::Failed.name()].contains(&self.state)
     }
 }
 
@@ -78,34 +91,40 @@ const UNREACHABLE: &str = "unreachable";
 
 /// Asks the members of all racks.
 pub(crate) async fn inspect_all(
-    mesh: &Mesh,
+    app: &App,
     racks: Vec<Arc<RackRoute>>,
     context: &Context,
 ) -> Vec<RackJson> {
-    let calls = racks.into_iter().map(|rack| async move { inspect(mesh, &rack, context).await });
+    let calls = racks.into_iter().map(|rack| async move { inspect(app, &rack, context).await });
     let calls: Vec<_> = calls.collect();
     stream::iter(calls).buffered(AT_ONCE).collect().await
 }
 
 /// Asks all members of a rack, those that the routes name and those that members name.
-pub(crate) async fn inspect(mesh: &Mesh, rack: &RackRoute, context: &Context) -> RackJson {
-    let deadline = context.deadline.min(Instant::now() + MEMBER_DEADLINE);
-    let context = Context { request_id: context.request_id.clone(), deadline };
-    let mut statuses = ask(mesh, &rack.id, rack.members.clone(), &context).await;
+pub(crate) async fn inspect(app: &App, rack: &RackRoute, context: &Context) -> RackJson {
+    let mut statuses = ask(&app.mesh, &rack.id, rack.members.clone(), context).await;
     let unasked: Vec<_> = authority(&statuses).map_or_else(Vec::new, |(_, status)| {
         let peers = status.members.iter().map(|member| member.peer);
         peers.filter(|peer| !rack.members.contains(peer)).collect()
     });
     if !unasked.is_empty() {
-        statuses.extend(ask(mesh, &rack.id, unasked, &context).await);
+        statuses.extend(ask(&app.mesh, &rack.id, unasked, context).await);
     }
-    merge(rack, &statuses)
+    merge(rack, &statuses, app.wanted_voters())
 }
 
 /// A member, and what it says; `None` when it can't be reached.
-type Statuses = Vec<(PeerId, Option<MemberStatus>)>;
+pub(crate) type Statuses = Vec<(PeerId, Option<MemberStatus>)>;
 
-async fn ask(mesh: &Mesh, rack: &RackId, peers: Vec<PeerId>, context: &Context) -> Statuses {
+/// Asks nodes how they stand with a rack, all at once.
+pub(crate) async fn ask(
+    mesh: &Mesh,
+    rack: &RackId,
+    peers: Vec<PeerId>,
+    context: &Context,
+) -> Statuses {
+    let deadline = context.deadline.min(Instant::now() + MEMBER_DEADLINE);
+    let context = &Context { request_id: context.request_id.clone(), deadline };
     let calls = peers.into_iter().map(|peer| async move {
         let status = mesh.call(peer, context, GetMember { rack: rack.clone() }).await;
         (peer, status.ok())
@@ -114,18 +133,29 @@ async fn ask(mesh: &Mesh, rack: &RackId, peers: Vec<PeerId>, context: &Context) 
     stream::iter(calls).buffered(AT_ONCE).collect().await
 }
 
-/// Who speaks for the rack: its leader, else the member that is furthest.
+/// Who speaks for the rack: its leader, else the member that is furthest. Those that a recovery
+/// gave up may lead themselves still, and speak for nobody.
 fn authority(statuses: &Statuses) -> Option<(PeerId, &MemberStatus)> {
     let heard = statuses.iter().filter_map(|(peer, status)| Some((*peer, status.as_ref()?)));
     heard.max_by_key(|(_, status)| {
-        (status.state == MemberState::Leader, status.term, status.applied_index)
+        let leads = status.state == MemberState::Leader;
+        (recoveries(status), leads, status.term, status.applied_index)
     })
 }
 
-fn merge(rack: &RackRoute, statuses: &Statuses) -> RackJson {
+/// How often the rack was recovered, as far as a member's log says.
+pub(crate) fn recoveries(status: &MemberStatus) -> Option<u32> {
+    status.charter.map(|charter| charter.lineage.recoveries)
+}
+
+fn merge(rack: &RackRoute, statuses: &Statuses, wanted: usize) -> RackJson {
     let speaker = authority(statuses);
     let leads = |status: &MemberStatus| status.state == MemberState::Leader;
     let status = speaker.map(|(_, status)| status);
+    let members = present(statuses, status);
+    let mut members: Vec<_> =
+        members.map(|(peer, own)| member(*peer, own.as_ref(), status)).collect();
+    members.sort_by_key(|member| (member.member.is_none(), member.member));
     RackJson {
         id: rack.id.clone(),
         number: rack.number,
@@ -135,26 +165,83 @@ fn merge(rack: &RackRoute, statuses: &Statuses) -> RackJson {
         things: status.map_or(rack.things, |status| status.things),
         last_index: status.map_or(0, |status| status.last_index),
         head_hash: status.map(|status| status.head_hash.to_string()),
-        members: statuses.iter().map(|(peer, own)| member(*peer, own.as_ref(), status)).collect(),
+        wanted,
+        writable: status.filter(|status| leads(status)).map(|status| status.writable),
+        members,
     }
+}
+
+/// Those that answer, and those that belong to the rack by the word of who speaks for it: nodes
+/// that were heard of once may have left it.
+fn present<'a>(
+    statuses: &'a Statuses,
+    speaker: Option<&'a MemberStatus>,
+) -> impl Iterator<Item = &'a (PeerId, Option<MemberStatus>)> {
+    statuses.iter().filter(move |(peer, own)| {
+        let seats = speaker.is_none_or(|status| status.members.iter().any(|it| it.peer == *peer));
+        own.is_some() || seats
+    })
 }
 
 fn member(peer: PeerId, own: Option<&MemberStatus>, speaker: Option<&MemberStatus>) -> MemberJson {
     let seats = speaker.map_or(&[][..], |status| &status.members);
-    let role = seats.iter().find(|seat| seat.peer == peer).map(|seat| seat.role.name());
+    // A node that lost its data has two seats until the old one is taken away.
+    let is_own = |seat: &&Member| own.is_none_or(|own| own.member == seat.member);
+    let seat = seats.iter().filter(|seat| seat.peer == peer).find(is_own);
     MemberJson {
+        member: own.map(|status| status.member).or(seat.map(|seat| seat.member)),
         peer_id: Text(peer),
-        role,
+        role: seat.map(|seat| seat.role.name()),
         state: own.map_or(UNREACHABLE, |status| status.state.name()),
         last_index: own.map(|status| status.last_index),
+        committed_index: own.map(|status| status.committed_index),
         applied_index: own.map(|status| status.applied_index),
         head_hash: own.map(|status| status.head_hash.to_string()),
+        writable: own.map(|status| status.writable),
+    }
+}
+
+#[cfg(test)]
+impl RackJson {
+    /// A rack as its first member shows it.
+    pub(crate) fn of_members(id: &str, led: bool, members: Vec<MemberJson>, wanted: usize) -> Self {
+        let first = members.first().filter(|_| led);
+        Self {
+            id: id.parse().unwrap(),
+            number: 0,
+            kind: "book",
+            leader: first.map(|member| Text(member.peer_id.0)),
+            term: 1,
+            things: 0,
+            last_index: 0,
+            head_hash: None,
+            wanted,
+            writable: first.and_then(|member| member.writable),
+            members,
+        }
+    }
+}
+
+#[cfg(test)]
+impl MemberJson {
+    pub(crate) fn voter(number: MemberId, state: &'static str, writable: Option<bool>) -> Self {
+        Self {
+            member: Some(number),
+            peer_id: Text(PeerId::from_bytes([number as u8; 32])),
+            role: Some(MemberRole::Voter.name()),
+            state,
+            last_index: None,
+            committed_index: None,
+            applied_index: None,
+            head_hash: None,
+            writable,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bookmesh_rpc::api::{Hash, Kind, Member};
+    use bookmesh_rpc::api::{Charter, Hash, Incarnation, Kind, Lineage};
 
     use super::*;
 
@@ -167,17 +254,19 @@ mod tests {
         MemberStatus {
             rack: "r".parse().unwrap(),
             kind: Kind::Book,
-            number: Some(0),
+            charter: None,
             member: 1,
             state,
             term,
             leader: Some(peer(9)),
             members: vec![seat(1, MemberRole::Voter), seat(2, MemberRole::Learner)],
             last_index: applied_index + 1,
+            last_term: term,
             committed_index: applied_index,
             applied_index,
             head_hash: Hash([7; 32]),
             things: applied_index,
+            writable: true,
         }
     }
 
@@ -191,11 +280,13 @@ mod tests {
             term: 1,
             members: vec![peer(1), peer(2)],
             things: 5,
+            writable: true,
+            since_ms: 0,
         }
     }
 
     fn json(statuses: Statuses) -> serde_json::Value {
-        serde_json::to_value(merge(&route(), &statuses)).unwrap()
+        serde_json::to_value(merge(&route(), &statuses, 3)).unwrap()
     }
 
     #[test]
@@ -209,6 +300,22 @@ mod tests {
         assert_eq!(shown["members"][1]["state"], "unreachable");
         assert_eq!(shown["members"][1]["role"], "learner");
         assert!(shown["members"][1]["head_hash"].is_null());
+    }
+
+    #[test]
+    fn members_that_a_recovery_gave_up_speak_for_nobody() {
+        let charter = |recoveries| {
+            let lineage = Lineage { founding: Incarnation::default(), recoveries };
+            Some(Charter { number: 0, lineage })
+        };
+        let recovered =
+            MemberStatus { charter: charter(1), ..status(MemberState::Follower, 2, 10) };
+        let given_up =
+            MemberStatus { charter: charter(0), member: 2, ..status(MemberState::Leader, 9, 99) };
+        let shown = json(vec![(peer(2), Some(given_up)), (peer(1), Some(recovered))]);
+        assert!(shown["leader"].is_null());
+        assert_eq!(shown["things"], 10);
+        assert_eq!(shown["members"][0]["member"], 1, "by number");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::routing::{delete, get, post, put};
 use crate::app::App;
 use crate::call::Limits;
 use crate::endpoint::{Endpoint, method_not_allowed, not_found};
-use crate::{batch, books, log, nodes, racks};
+use crate::{batch, books, log, mesh_settings, nodes, racks, recovery, retire};
 
 /// The gateway's own routes. Each line: path, methods, and the handler's label in metrics.
 #[rustfmt::skip]
@@ -27,10 +27,15 @@ pub(crate) fn router(app: Arc<App>, limits: Limits) -> Router {
             .merge(on!(delete, "books_delete", books::delete)))
         .route("/checkout", on!(post, "checkout", books::checkout))
         .route("/racks", on!(get, "racks_list", racks::list))
-        .route("/racks/{id}", on!(get, "racks_get", racks::get))
+        .route("/racks/{id}", on!(get, "racks_get", racks::get)
+            .merge(on!(delete, "racks_retire", retire::retire)))
+        .route("/racks/{id}/recovery", on!(get, "racks_recovery", recovery::plan))
+        .route("/racks/{id}/recover", on!(post, "racks_recover", recovery::recover))
         .route("/racks/{id}/log", on!(get, "racks_log", log::read))
         .route("/racks/{id}/log/tail", on!(get, "racks_log_tail", log::tail))
         .route("/nodes", on!(get, "nodes_list", nodes::list))
+        .route("/settings", on!(get, "settings_get", mesh_settings::get)
+            .merge(on!(put, "settings_put", mesh_settings::put)))
         .with_state(app)
 }
 

@@ -242,6 +242,8 @@ mod tests {
             term: 1,
             members: Vec::new(),
             things: 0,
+            writable: true,
+            since_ms: 0,
         }
     }
 

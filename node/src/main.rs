@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use bookmesh_node::cli::{Cli, RoleCommand, client};
 use bookmesh_node::config::{LogFormat, Settings};
 use bookmesh_node::logging;
+use bookmesh_node::rack_start;
 use bookmesh_node::roles::base::StartError;
 use bookmesh_node::roles::process;
 use tokio::runtime::Runtime;
@@ -46,12 +47,17 @@ fn role(runtime: &Runtime, command: &RoleCommand) -> ExitCode {
         match command {
             RoleCommand::Up(args) => process::up(&settings, args.workers.into()).await,
             RoleCommand::Ork(_) => process::ork(&settings).await,
-            RoleCommand::Worker(args) => process::worker(&settings, args.kind).await,
+            RoleCommand::Worker(args) => {
+                process::worker(&settings, args.kind, args.stop_with_stdin).await
+            }
             RoleCommand::Gateway(_) => process::gateway(&settings).await,
+            RoleCommand::RackStart(args) => return rack_start::run(&settings, args).await,
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     match ended {
-        Ok(()) | Err(StartError::Stopped) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        Err(StartError::Stopped) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
     }
 }

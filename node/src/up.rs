@@ -14,7 +14,8 @@ use futures::future::{join_all, try_join_all};
 
 use crate::cli::DEFAULT_URL;
 use crate::roles::base::{BaseConfig, StartError};
-use crate::roles::nodes::{GatewayNode, OrkNode, WorkerNode};
+use crate::roles::nodes::{GatewayNode, OrkNode, REPLACE_AFTER, WorkerConfig, WorkerNode};
+use crate::roles::ork_life::OrkConfig;
 
 /// The rack that `up` starts.
 pub const RACK: &str = "book-rack-001";
@@ -23,6 +24,8 @@ pub const RACK: &str = "book-rack-001";
 const MAX_VOTERS: usize = 3;
 /// How long the rack may take to be ready: a large log is read and applied first.
 const READY_WITHIN: Duration = Duration::from_secs(600);
+/// How long a registry of one may take to lead itself.
+const REGISTRY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What `up` is told.
 #[derive(Clone, Debug)]
@@ -81,17 +84,29 @@ impl Up {
         let slot = |name: &str| Slot::take_named(&config.data_dir, name);
         let ork_base = BaseConfig { p2p_port: config.p2p_port, ..base.clone() };
         // Every node of this mesh is in this process, so there is no rack to hear of first.
-        let ork = OrkNode::start(&ork_base, slot("ork")?, Duration::ZERO).await?;
+        let registry = OrkConfig {
+            replicas: 1,
+            replace_after: REPLACE_AFTER,
+            adopt_for: Duration::ZERO,
+            first: true,
+        };
+        let ork = OrkNode::start(&ork_base, slot("ork")?, registry).await?;
+        ork.ready(REGISTRY_WITHIN).await?;
         let base = BaseConfig { bootstrap: ork.mesh.addresses(), ..base };
 
         let rack: RackId = RACK.parse().map_err(|_| StartError::Late("no rack name".into()))?;
-        let voters = voters(config.workers);
-        let starting = (0..config.workers).map(|number| {
-            let (base, rack) = (&base, &rack);
+        let worker = WorkerConfig {
+            kind: Kind::Book,
+            racks: vec![rack.clone()],
+            replicas: voters(config.workers),
+            replace_after: REPLACE_AFTER,
+        };
+        let starting = (0..config.workers).map(|_| {
+            let (base, worker) = (&base, &worker);
             async move {
-                let slot = Slot::take_named(&base.data_dir, &format!("worker-{number}"))?;
-                let racks = std::slice::from_ref(rack);
-                WorkerNode::start(base, slot, Kind::Book, racks, voters).await
+                // The last voter's first, if there were more workers the last time.
+                let slot = Slot::take_numbered(&base.data_dir, "worker")?;
+                WorkerNode::start(base, slot, worker).await
             }
         });
         let workers = try_join_all(starting).await?;

@@ -201,7 +201,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::api::{Consensus, Ping};
+    use crate::api::{Consensus, GroupId, Ping};
 
     #[test]
     fn no_more_than_the_limit_are_in_flight() {
@@ -229,7 +229,7 @@ mod tests {
     fn a_large_transfer_never_travels_with_heartbeats() {
         let consensus = |bytes| {
             let body = Bytes::from(vec![0; bytes]);
-            Lane::of(&Request::from(Consensus { group: None, to: 1, body }))
+            Lane::of(&Request::from(Consensus { group: GroupId::Registry, to: 1, body }))
         };
         assert_eq!(consensus(100), Lane::Consensus);
         assert_eq!(consensus(BULK_CONSENSUS_BYTES + 1), Lane::Bulk);

@@ -16,6 +16,7 @@
 //! | `links` | the lanes to all peers, opened when they are needed |
 //! | `metrics` | what operators count |
 //! | [`mesh`] | the handle the rest of the program holds |
+//! | [`orks`] | the orchestrators: who they are, calls to the registry, announcements |
 //!
 #![doc = include_str!("../BOUNDS.md")]
 
@@ -32,6 +33,7 @@ mod links;
 pub mod mesh;
 mod metrics;
 mod multiplex;
+pub mod orks;
 pub mod peer;
 pub mod reliability;
 mod service;

@@ -190,6 +190,7 @@ fn wait_until_free(path: &Path) -> Result<(), OpenError> {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(OpenError::io(&file, &error)),
             Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAIT => {
+                #[allow(clippy::disallowed_methods, reason = "opening is never done on one")]
                 std::thread::sleep(LOCK_PAUSE);
             }
             Err(TryLockError::WouldBlock) => {

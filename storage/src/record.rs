@@ -37,7 +37,7 @@ impl Record {
     }
 
     /// The chain after this entry.
-    pub(crate) fn chain(&self, previous: &Hash) -> Hash {
+    pub fn chain(&self, previous: &Hash) -> Hash {
         if self.commands.is_empty() { *previous } else { previous.extend(&self.commands) }
     }
 

@@ -116,7 +116,16 @@ impl Slot {
     /// # Errors
     /// [`SlotError::NoneFree`], [`SlotError::Io`].
     pub fn take(data_dir: &Path) -> Result<Self, SlotError> {
-        Self::take_of(data_dir, |number| format!("{WORKER}-{number}"))
+        Self::take_numbered(data_dir, WORKER)
+    }
+
+    /// As [`Slot::take`], of the series `worker-0`, `worker-1`, … for the prefix `worker`.
+    ///
+    /// # Errors
+    /// As [`Slot::take`], and [`SlotError::BadName`].
+    pub fn take_numbered(data_dir: &Path, prefix: &str) -> Result<Self, SlotError> {
+        check_name(prefix)?;
+        Self::take_of(data_dir, |number| format!("{prefix}-{number}"))
     }
 
     /// As [`Slot::take`], of the series `ork`, `ork-1`, `ork-2`, … for the prefix `ork`.

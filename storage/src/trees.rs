@@ -21,10 +21,13 @@ pub enum MetaKey {
     Purged,
     /// This member's number, and the incarnation that was made with these data.
     Member,
+    /// A recovery that was decided and is not finished.
+    Recovery,
 }
 
 impl MetaKey {
-    pub(crate) const ALL: [Self; 4] = [Self::Vote, Self::Committed, Self::Purged, Self::Member];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Vote, Self::Committed, Self::Purged, Self::Member, Self::Recovery];
 
     /// What stands on disk; 0 to 15 are storage's own.
     pub(crate) const fn key(self) -> [u8; 1] {
@@ -33,6 +36,7 @@ impl MetaKey {
             Self::Committed => [17],
             Self::Purged => [18],
             Self::Member => [19],
+            Self::Recovery => [20],
         }
     }
 }

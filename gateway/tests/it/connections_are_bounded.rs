@@ -26,6 +26,7 @@ impl HealthSource for Gate {
         Box::pin(async {
             Health {
                 status: Wellness::Degraded,
+                reason: None,
                 role: NodeRole::Worker,
                 peer_id: PeerId::from_bytes([1; 32]),
                 services: Default::default(),

@@ -11,7 +11,7 @@ use crate::support::{Reply, World};
 
 async fn stocked() -> World {
     let config = GatewayConfig {
-        request_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(1_500),
         replicas: 1,
         ..GatewayConfig::default()
     };
@@ -69,6 +69,17 @@ async fn a_rack_that_does_not_answer_is_never_left_out_silently() {
     assert!(partial.json()["message"].as_str().unwrap().contains("r0"));
     assert_eq!(partial.header("x-total-count"), Some("2"));
     assert_eq!(world.get("/books?rack_id=r1").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_retired_rack_is_in_no_list() {
+    let world = stocked().await;
+    world.ork.set_retired(&["r0"]);
+    world.until(|| async { world.get("/racks/r0").await.status == 404 }).await;
+    let rest = world.get("/books").await;
+    assert_eq!((rest.status, names(&rest)), (200, vec!["d".into(), "e".into()]));
+    assert_eq!(world.get("/books?rack_id=r0").await.error(404), "ERR_RACK_NOT_FOUND");
+    assert_eq!(world.get("/books/1").await.error(404), "ERR_BOOK_NOT_FOUND");
 }
 
 /// A restarted orchestrator that knew fewer racks made a list 200 without their books.

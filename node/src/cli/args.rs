@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use bookmesh_rpc::api::Kind;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::client_args::{ClientCommand, ConfigCommand};
 use super::flags;
+use super::operator_args::{RackCommand, RackStartArgs};
 use crate::config::{Overrides, Role};
 
 /// What was typed.
@@ -42,6 +44,12 @@ impl Cli {
             Command::Ork(_) => Self::Role(RoleCommand::Ork(OrkArgs { flags })),
             Command::Worker(args) => Self::Role(RoleCommand::Worker(WorkerArgs { flags, ..args })),
             Command::Gateway(_) => Self::Role(RoleCommand::Gateway(GatewayArgs { flags })),
+            Command::Rack(RackCommand::Start(args)) => {
+                let flags = flags.with("rack_id", args.rack.to_string());
+                own_ports(&args, &flags)?;
+                Self::Role(RoleCommand::RackStart(RackStartArgs { flags, ..args }))
+            }
+            Command::Rack(RackCommand::Change(change)) => Self::Client(ClientCommand::Rack(change)),
             Command::Client(ClientCommand::Config(ConfigCommand::Show { role, json, .. })) => {
                 let show = ConfigCommand::Show { role, json, flags };
                 Self::Client(ClientCommand::Config(show))
@@ -58,8 +66,19 @@ impl Cli {
             .mut_subcommand("ork", of(Role::Ork))
             .mut_subcommand("worker", of(Role::Worker))
             .mut_subcommand("gateway", of(Role::Gateway))
+            .mut_subcommand("rack", |rack| rack.mut_subcommand("start", flags::add_to_named_rack))
             .mut_subcommand("config", |config| config.mut_subcommand("show", of(Role::Worker)))
     }
+}
+
+/// Several workers can't share a port.
+fn own_ports(args: &RackStartArgs, flags: &Overrides) -> Result<(), clap::Error> {
+    let given = |key| flags.values.get(key).is_some_and(|port| port != "0");
+    if args.workers > 1 && (given("port") || given("p2p_port")) {
+        let what = "several workers take free ports: leave --port and --p2p-port out, or start one";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, what));
+    }
+    Ok(())
 }
 
 /// A peer-to-peer mesh of worker nodes that manage books.
@@ -78,6 +97,9 @@ enum Command {
     Ork(OrkArgs),
     Worker(WorkerArgs),
     Gateway(GatewayArgs),
+    /// Start, retire or recover a rack.
+    #[command(subcommand)]
+    Rack(RackCommand),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -93,6 +115,8 @@ pub enum RoleCommand {
     Worker(WorkerArgs),
     /// A gateway.
     Gateway(GatewayArgs),
+    /// Several workers of one rack, each a process of its own.
+    RackStart(RackStartArgs),
 }
 
 impl RoleCommand {
@@ -101,7 +125,7 @@ impl RoleCommand {
         match self {
             Self::Up(_) => Role::Up,
             Self::Ork(_) => Role::Ork,
-            Self::Worker(_) => Role::Worker,
+            Self::Worker(_) | Self::RackStart(_) => Role::Worker,
             Self::Gateway(_) => Role::Gateway,
         }
     }
@@ -113,6 +137,7 @@ impl RoleCommand {
             Self::Ork(args) => &args.flags,
             Self::Worker(args) => &args.flags,
             Self::Gateway(args) => &args.flags,
+            Self::RackStart(args) => &args.flags,
         }
     }
 }
@@ -150,12 +175,15 @@ pub struct WorkerArgs {
     #[arg(long = "type", value_name = "TYPE", default_value = "book",
           value_parser = kinds())]
     pub kind: Kind,
+    /// Stop when standard input, a pipe, is closed: so that no worker outlives what started it.
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
     /// What the other flags say.
     #[arg(skip)]
     pub flags: Overrides,
 }
 
-fn kinds() -> impl TypedValueParser<Value = Kind> {
+pub(super) fn kinds() -> impl TypedValueParser<Value = Kind> {
     PossibleValuesParser::new([Kind::Book.name(), Kind::Order.name()])
         .try_map(|name| name.parse::<Kind>())
 }
@@ -211,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rack_is_started_with_the_settings_of_its_workers() {
+        let line = "bookmesh rack start a --workers 2 --type order --bootstrap h:1 --data-dir d";
+        let Cli::Role(RoleCommand::RackStart(args)) = parse(line).unwrap() else {
+            panic!("no rack start")
+        };
+        assert_eq!((args.workers, args.kind, args.rack.as_str()), (2, Kind::Order, "a"));
+        let expected = Overrides::default().with("rack_id", "a").with("bootstrap", "h:1");
+        assert_eq!(args.flags, expected.with("data_dir", "d"));
+    }
+
+    #[test]
     fn config_show_takes_the_same_flags() {
         let command = parse("bookmesh config show --role ork --port 1").unwrap();
         let Cli::Client(ClientCommand::Config(ConfigCommand::Show { role, flags, .. })) = command
@@ -231,6 +270,14 @@ mod tests {
             "book update 1",
             "import",
             "completions dos",
+            "rack start",
+            "rack start NO",
+            "rack start a --rack b",
+            "rack start a --workers 0",
+            "rack start a --workers 2 --port 8081",
+            "rack recover a --member 0",
+            "settings set",
+            "settings --json set rack_replicas=3",
         ] {
             let error = parse(&format!("bookmesh {wrong}")).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{wrong}");

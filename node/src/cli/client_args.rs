@@ -6,6 +6,7 @@ use bookmesh_rpc::api::{RackId, Status, ThingId};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
+use super::{RackChange, SettingsArgs};
 use crate::config::{Overrides, Role};
 
 /// Where a gateway is expected.
@@ -19,6 +20,11 @@ pub enum ClientCommand {
     /// List, read and change books.
     #[command(subcommand)]
     Book(BookCommand),
+    /// Retire or recover a rack.
+    #[command(skip)]
+    Rack(RackChange),
+    /// Show or change what holds for the whole mesh.
+    Settings(SettingsArgs),
     /// Bring in many books from a CSV file.
     Import(ImportArgs),
     /// Write all books to a file or to standard output.

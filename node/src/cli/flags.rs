@@ -11,6 +11,15 @@ const HEADING: &str = "Settings";
 
 /// Adds the settings' flags to a role's command.
 pub(super) fn add(command: Command, role: Role) -> Command {
+    with_racks(command, role, role == Role::Worker)
+}
+
+/// Adds a worker's flags to a command that names its rack already.
+pub(super) fn add_to_named_rack(command: Command) -> Command {
+    with_racks(command, Role::Worker, false)
+}
+
+fn with_racks(command: Command, role: Role, racks: bool) -> Command {
     let config = Arg::new(CONFIG)
         .long(CONFIG)
         .value_name("FILE")
@@ -18,7 +27,7 @@ pub(super) fn add(command: Command, role: Role) -> Command {
         .value_parser(value_parser!(PathBuf))
         .help_heading(HEADING)
         .help(format!("A TOML file of settings [env: {CONFIG_ENV}]"));
-    let settings = SETTINGS.iter().filter(|setting| role == Role::Worker || !is_racks(setting));
+    let settings = SETTINGS.iter().filter(|setting| racks || !is_racks(setting));
     command.arg(config).args(settings.map(|setting| flag(setting, role)))
 }
 

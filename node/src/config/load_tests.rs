@@ -42,6 +42,7 @@ fn every_default_of_every_role_keeps_its_own_rule() {
         assert_eq!((settings.http_port, settings.p2p_port), (port, 4001));
         assert_eq!(settings.bootstrap_timeout, Duration::from_secs(15));
         assert_eq!((settings.replicas, settings.max_payload_bytes), (3, 1_048_576));
+        assert_eq!(settings.replace_after, Duration::from_secs(60));
         assert!(settings.p2p_host.is_loopback() && !settings.mdns, "no key: loopback only");
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bookmesh_rpc::api::RackId;
+use bookmesh_rpc::api::{RACK_REPLICAS, RackId};
 
 use super::{Environment, LogFormat};
 
@@ -68,7 +68,12 @@ pub(super) fn log_level(text: &str) -> Option<String> {
 
 /// An odd number: with one voter more than that, no more of them can be lost.
 pub(super) fn replicas(text: &str) -> Option<usize> {
-    within(text, 1..=7).filter(|voters| voters % 2 == 1)
+    text.parse().ok().filter(|voters| RACK_REPLICAS.contains(voters)).map(usize::from)
+}
+
+/// As [`replicas`]; more than five only make every change of the registry slower.
+pub(super) fn orks(text: &str) -> Option<usize> {
+    replicas(text).filter(|orks| *orks <= 5)
 }
 
 pub(super) fn racks(text: &str) -> Option<Vec<RackId>> {
@@ -146,6 +151,8 @@ mod tests {
     fn replicas_are_odd_and_racks_are_distinct() {
         let accepted: Vec<_> = (0..=9).filter_map(|n| replicas(&n.to_string())).collect();
         assert_eq!(accepted, [1, 3, 5, 7]);
+        let accepted: Vec<_> = (0..=9).filter_map(|n| orks(&n.to_string())).collect();
+        assert_eq!(accepted, [1, 3, 5]);
         assert_eq!(racks("book-rack-001, book-rack-002").unwrap().len(), 2);
         for bad in ["", ",", "a,a", "A"] {
             assert_eq!(racks(bad), None, "{bad}");

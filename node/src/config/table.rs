@@ -1,6 +1,7 @@
 //! Every setting once. Environment, file, flags, `config show` and `--help` are made from this.
 
 use super::{Environment, LogFormat, Role, Secret32, Settings, parse};
+use bookmesh_rpc::api::REPLACE_AFTER_MS;
 use bookmesh_rpc::mesh::MeshKey;
 
 /// The variable that names the TOML file.
@@ -194,6 +195,26 @@ pub const SETTINGS: &[Setting] = &[
             "Voters that a rack aims for",
         ],
         |s, text| parse::replicas(text).map(|value| s.replicas = value),
+    ),
+    plain(
+        ["rack_replace_after_ms", "rack-replace-after-ms", "MS"],
+        &["RACK_REPLACE_AFTER_MS"],
+        Default::Fixed("60000"),
+        [
+            "milliseconds, 1000 to 86400000",
+            "How long a voter may be silent before another worker takes its place",
+        ],
+        |s, text| parse::millis(text, REPLACE_AFTER_MS).map(|value| s.replace_after = value),
+    ),
+    plain(
+        ["ork_replicas", "ork-replicas", "COUNT"],
+        &["ORK_REPLICAS"],
+        Default::Fixed("1"),
+        [
+            "1, 3 or 5, the same for all orchestrators",
+            "Orchestrators that form the registry; with 3 or 5 it begins once all are there",
+        ],
+        |s, text| parse::orks(text).map(|value| s.ork_replicas = value),
     ),
     plain(
         ["data_dir", "data-dir", "DIR"],

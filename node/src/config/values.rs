@@ -99,6 +99,10 @@ pub struct Settings {
     pub mdns: bool,
     /// Voters that a rack aims for: 1, 3, 5 or 7.
     pub replicas: usize,
+    /// How long a voter may be silent before another worker takes its place.
+    pub replace_after: Duration,
+    /// Orchestrators that form the registry: 1, 3 or 5.
+    pub ork_replicas: usize,
     /// Where slots live.
     pub data_dir: PathBuf,
     /// What admits a node to the mesh.
@@ -147,6 +151,8 @@ impl Settings {
             racks: Vec::new(),
             mdns: false,
             replicas: 0,
+            replace_after: Duration::ZERO,
+            ork_replicas: 0,
             data_dir: PathBuf::new(),
             mesh_key: None,
             store_key: None,

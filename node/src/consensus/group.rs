@@ -5,27 +5,31 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bookmesh_rpc::api::{ApiError, Command, Hash, LogPage, LogRecord, MemberId, Outcome, RackId};
+use bookmesh_rpc::api::{ApiError, Command, GroupId, Hash, LogPage, LogRecord, MemberId, Outcome};
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::View;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
+use openraft::metrics::RaftServerMetrics;
 use openraft::{Config, SnapshotPolicy};
 use tokio::task::JoinSet;
 
 use super::checkpoint::{self, Saver};
 use super::elector::{self, HEARTBEAT, LEASE, LastHeard};
+use super::freshness::Freshness;
+use super::handover::{self, Handover};
 use super::log_store::{LogError, LogStore};
 use super::machine::{Machine, SharedView, Shown};
-use super::membership::{self, Metrics, leader_of};
+use super::membership::{self, Aims, Leaving, Metrics, leader_of};
 use super::network::{Inbound, Network};
-use super::proposer::{Proposer, not_leader, stopped};
+use super::proposer::{Proposer, not_leader, now_ms, stopped};
 use super::reader::Reader;
+use super::recovery;
 use super::types::{Raft, Seat, to_log_record};
 
-/// Entries in one append message. A message is cut at 1 MiB of entries by the log store, so this
+/// Entries in one append message. A message is cut at 256 KiB of entries by the log store, so this
 /// only bounds many small ones.
 const MAX_PAYLOAD_ENTRIES: u64 = 256;
 /// Bytes of records in one answer about the log.
@@ -39,14 +43,14 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 pub struct GroupConfig {
     /// How members reach each other.
     pub mesh: Mesh,
-    /// The rack, or `None` for the registry.
-    pub name: Option<RackId>,
+    /// Which group.
+    pub name: GroupId,
     /// The log on disk.
     pub store: bookmesh_storage::Group,
     /// This member's number.
     pub member: MemberId,
-    /// How many voters the group aims for.
-    pub voters: usize,
+    /// What the group aims for.
+    pub aims: Arc<Aims>,
 }
 
 /// Why a member can't start or go on.
@@ -62,10 +66,15 @@ pub enum GroupError {
 
 /// One member of one group.
 pub struct Group<V> {
-    name: Option<RackId>,
+    mesh: Mesh,
+    name: GroupId,
     member: MemberId,
+    heard: Arc<LastHeard>,
+    leaving: Arc<Leaving>,
+    handover: Arc<Handover>,
     raft: Raft,
     log: LogStore,
+    freshness: Arc<Freshness>,
     shared: Arc<SharedView<V>>,
     proposer: Proposer,
     reader: Reader,
@@ -81,14 +90,16 @@ impl<V: View> Group<V> {
     /// # Errors
     /// [`GroupError`].
     pub async fn open(config: GroupConfig) -> Result<Arc<Self>, GroupError> {
-        let GroupConfig { mesh, name, store, member, voters } = config;
+        let GroupConfig { mesh, name, store, member, aims } = config;
         let log = LogStore::open(store.clone())?;
+        let given_up = recovery::given_up(&store)?;
         let (shown, saver) = checkpoint::load::<V>(&store, &log).await?;
         let shared = SharedView::new(shown);
-        let network = Network::new(mesh, name.clone(), log.clone());
+        let freshness = Freshness::new(member, shared.clone());
+        let network = Network::new(mesh.clone(), name.clone(), log.clone(), freshness.clone());
         let answered = network.answered();
         let machine = Machine::new(shared.clone());
-        let raft = Raft::new(member, raft_config(name.as_ref())?, network, log.clone(), machine);
+        let raft = Raft::new(member, raft_config(&name)?, network.clone(), log.clone(), machine);
         let raft = raft.await.map_err(|error| GroupError::Raft(error.to_string()))?;
 
         let heard = Arc::new(LastHeard::default());
@@ -100,16 +111,33 @@ impl<V: View> Group<V> {
         };
         run("proposer", propose.boxed());
         run("reader", confirm.boxed());
-        run("elector", elector::run(raft.clone(), heard.clone()).boxed());
-        run("membership", membership::run(raft.clone(), voters, answered).boxed());
+        run("elector", elector::run(raft.clone(), heard.clone(), network, store.clone()).boxed());
+        let leaving = Arc::new(Leaving::default());
+        let keeping = membership::run(raft.clone(), aims, answered, leaving.clone());
+        run("membership", keeping.boxed());
+        let handover = Arc::new(Handover::default());
+        let handing = handover::run(raft.clone(), store.clone(), handover.clone());
+        run("handover", handing.boxed());
         run("checkpoints", saver.clone().run(shared.clone()).boxed());
-        let inbound = Inbound::new(raft.clone(), log.clone(), heard);
+        let inbound = Inbound::new(
+            raft.clone(),
+            log.clone(),
+            heard.clone(),
+            freshness.clone(),
+            store.clone(),
+            given_up,
+        );
         let tasks = Mutex::new(tasks);
         Ok(Arc::new(Self {
+            mesh,
             name,
             member,
+            heard,
+            leaving,
+            handover,
             raft,
             log,
+            freshness,
             shared,
             proposer,
             reader,
@@ -151,12 +179,26 @@ impl<V: View> Group<V> {
     /// # Errors
     /// Not the leader, or no majority confirms that it is.
     pub async fn confirm(&self) -> Result<(), ApiError> {
+        if self.handover.is_under_way() {
+            let why = "its disk is full, and it lets another member lead".to_owned();
+            return Err(ApiError::Unavailable { what: self.name.to_string(), why });
+        }
         self.reader.confirm().await
+    }
+
+    /// By how many milliseconds this member may be behind the group, as a follower, by its clock
+    /// and the leader's; `None` before it has caught up with a leader.
+    pub fn lag_ms(&self) -> Option<u64> {
+        self.freshness.lag_ms(now_ms())
     }
 
     /// Reads the view as it is.
     pub fn read<T>(&self, read: impl FnOnce(&Shown<V>) -> T) -> T {
         self.shared.read(read)
+    }
+
+    pub(super) const fn log(&self) -> &LogStore {
+        &self.log
     }
 
     /// The last applied index, as it grows.
@@ -169,9 +211,44 @@ impl<V: View> Group<V> {
         self.member
     }
 
+    /// Which group.
+    pub const fn name(&self) -> &GroupId {
+        &self.name
+    }
+
+    pub(super) const fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    pub(super) const fn leaving(&self) -> &Arc<Leaving> {
+        &self.leaving
+    }
+
+    /// The place in the log of the latest membership that is committed here.
+    pub fn membership_index(&self) -> u64 {
+        self.read(|shown| shown.membership.log_id().map_or(0, |id| id.index))
+    }
+
+    /// Whether this member leads, or has heard from a leader within the last `time`.
+    pub fn is_led(&self, time: Duration) -> bool {
+        let metrics = self.metrics();
+        let metrics = metrics.borrow();
+        metrics.current_leader == Some(metrics.id) || self.heard.within(time)
+    }
+
+    /// The term of the last entry in its log, applied or not; 0 while there is none.
+    pub fn last_term(&self) -> u64 {
+        self.log.last_term()
+    }
+
     /// What openraft says of this member and its group.
     pub fn metrics(&self) -> tokio::sync::watch::Receiver<Metrics> {
         self.raft.metrics()
+    }
+
+    /// Part of that: who leads, who belongs, in which term. It changes rarely, also under load.
+    pub fn standing(&self) -> tokio::sync::watch::Receiver<RaftServerMetrics<MemberId, Seat>> {
+        self.raft.server_metrics()
     }
 
     /// Answers a message of another member.
@@ -202,19 +279,18 @@ impl<V: View> Group<V> {
         }
         if members >= MAX_MEMBERS {
             let why = format!("it has {members} members, and {MAX_MEMBERS} is the most");
-            return Err(ApiError::Unavailable { what: self.name(), why });
+            return Err(ApiError::Unavailable { what: self.name.to_string(), why });
         }
         match self.raft.add_learner(member, seat, false).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
-                Err(not_leader(self.name.as_ref(), leader_of(&self.raft)))
+                Err(not_leader(&self.name, leader_of(&self.raft)))
             }
-            Err(error) => Err(ApiError::Unavailable { what: self.name(), why: error.to_string() }),
+            Err(error) => {
+                let (what, why) = (self.name.to_string(), error.to_string());
+                Err(ApiError::Unavailable { what, why })
+            }
         }
-    }
-
-    fn name(&self) -> String {
-        self.name.as_ref().map_or_else(|| "the registry".into(), RackId::to_string)
     }
 
     /// One page of the committed log.
@@ -251,7 +327,7 @@ impl<V: View> Group<V> {
     /// Stops the member: openraft first, then the tasks, then one last checkpoint.
     pub async fn stop(&self) {
         if tokio::time::timeout(STOP_DEADLINE, self.raft.shutdown()).await.is_err() {
-            tracing::warn!(group = ?self.name, "consensus did not stop in time");
+            tracing::warn!(group = %self.name, "consensus did not stop in time");
         }
         let mut tasks =
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -259,7 +335,7 @@ impl<V: View> Group<V> {
         while tasks.join_next().await.is_some() {}
         let saved = self.saver.save(&self.shared);
         if tokio::time::timeout(STOP_DEADLINE, saved).await.is_err() {
-            tracing::warn!(group = ?self.name, "the last checkpoint took too long");
+            tracing::warn!(group = %self.name, "the last checkpoint took too long");
         }
     }
 }
@@ -282,10 +358,10 @@ async fn watched(what: &'static str, raft: Raft, task: BoxFuture<'static, ()>) {
     }
 }
 
-fn raft_config(name: Option<&RackId>) -> Result<Arc<Config>, GroupError> {
+fn raft_config(name: &GroupId) -> Result<Arc<Config>, GroupError> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
-        cluster_name: name.map_or_else(|| "registry".into(), RackId::to_string),
+        cluster_name: name.to_string(),
         heartbeat_interval: millis(HEARTBEAT),
         // The upper end is what openraft takes as the leader's lease; the lower one is unused
         // while its own elections are off, and only has to be below.

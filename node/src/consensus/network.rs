@@ -1,27 +1,31 @@
 //! openraft's messages between members, carried by the mesh's calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bookmesh_rpc::api::{ApiError, Consensus, Hash, MemberId, RackId, RequestId};
+use bookmesh_rpc::api::{ApiError, Consensus, GroupId, Hash, MemberId, RequestId};
 use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_rpc::{Mesh, PeerId};
+use bookmesh_storage::Group;
 use openraft::error::{
     InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
 };
 use openraft::network::{Backoff, RPCOption};
-use openraft::raft::AppendEntriesResponse::HigherVote;
+use openraft::raft::AppendEntriesResponse::{HigherVote, PartialSuccess, Success};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
-use openraft::{AnyError, RaftNetwork, RaftNetworkFactory, Vote};
+use openraft::{AnyError, LogId, RaftNetwork, RaftNetworkFactory, ServerState, Vote};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::elector::{LEASE, LastHeard};
+use super::freshness::{Freshness, Stamp};
 use super::log_store::LogStore;
+use super::proposer::now_ms;
 use super::types::{Raft, Seat, TypeConfig};
 
 /// What one member sends another.
@@ -32,11 +36,21 @@ pub enum Message {
     Append {
         /// The chain at the entry that precedes `request.entries`.
         previous: Hash,
+        /// How fresh whoever has applied so much is.
+        stamp: Option<Stamp>,
         /// openraft's own.
         request: AppendEntriesRequest<TypeConfig>,
     },
     /// A candidate's request.
     Vote(VoteRequest<MemberId>),
+    /// Would the receiver vote for this member? Asked before it becomes a candidate; nothing is
+    /// promised by the answer.
+    Canvass {
+        /// Who would stand.
+        candidate: MemberId,
+        /// The last entry in its log.
+        last: Option<LogId<MemberId>>,
+    },
 }
 
 type Failure<E> = RPCError<MemberId, Seat, E>;
@@ -46,10 +60,11 @@ type SnapshotError = RaftError<MemberId, InstallSnapshotError>;
 #[derive(Clone)]
 pub struct Network {
     mesh: Mesh,
-    group: Option<RackId>,
+    group: GroupId,
     log: LogStore,
     request_id: RequestId,
     answered: Arc<Answered>,
+    freshness: Arc<Freshness>,
 }
 
 /// When each member last answered this one.
@@ -61,23 +76,42 @@ impl Answered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(member, Instant::now());
     }
 
-    /// Whether a member did within the last `time`.
-    pub fn within(&self, member: MemberId, time: Duration) -> bool {
+    /// How long ago a member did.
+    pub fn elapsed(&self, member: MemberId) -> Option<Duration> {
         let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.get(&member).is_some_and(|at| at.elapsed() < time)
+        answered.get(&member).map(Instant::elapsed)
     }
 }
 
 impl Network {
-    /// The network of one group; `None` is the orchestrators' registry.
-    pub fn new(mesh: Mesh, group: Option<RackId>, log: LogStore) -> Self {
+    /// The network of one group.
+    pub fn new(mesh: Mesh, group: GroupId, log: LogStore, freshness: Arc<Freshness>) -> Self {
         let (request_id, answered) = (RequestId::generate(), Arc::default());
-        Self { mesh, group, log, request_id, answered }
+        Self { mesh, group, log, request_id, answered, freshness }
     }
 
     /// Who answered when.
     pub fn answered(&self) -> Arc<Answered> {
         self.answered.clone()
+    }
+}
+
+impl Network {
+    /// Whether a member would vote for `candidate`, which is this one; silence is a no.
+    pub async fn would_vote(
+        &self,
+        candidate: MemberId,
+        voter: MemberId,
+        seat: &Seat,
+        within: Duration,
+    ) -> bool {
+        let Ok(last) = self.log.last_id().await else { return false };
+        let Ok(body) = codec::encode(&Message::Canvass { candidate, last }) else { return false };
+        let message = Consensus { group: self.group.clone(), to: voter, body: body.into() };
+        let context =
+            Context { request_id: self.request_id.clone(), deadline: Instant::now() + within };
+        let reply = self.mesh.call(seat.peer, &context, message).await;
+        reply.is_ok_and(|reply| codec::decode(&reply).unwrap_or(false))
     }
 }
 
@@ -155,7 +189,13 @@ impl RaftNetwork<TypeConfig> for Connection {
                 .map_err(|error| Failure::from(NetworkError::from(AnyError::new(&error))))?,
             None => Hash::ZERO,
         };
-        self.send(&Message::Append { previous, request }, &option).await
+        let (term, sent_ms) = (request.vote.leader_id().term, now_ms());
+        let stamp = self.network.freshness.stamp(term, sent_ms);
+        let reply = self.send(&Message::Append { previous, stamp, request }, &option).await?;
+        if !matches!(reply, HigherVote(_)) {
+            self.network.freshness.acknowledged(term, self.target, sent_ms);
+        }
+        Ok(reply)
     }
 
     /// The log is never purged, so a replica is always filled from its entries; a leader has no
@@ -192,13 +232,23 @@ const MAX_TERM_AHEAD: u64 = 1_000_000;
 pub struct Inbound {
     raft: Raft,
     log: LogStore,
-    heard: Arc<super::elector::LastHeard>,
+    heard: Arc<LastHeard>,
+    freshness: Arc<Freshness>,
+    disk: Group,
+    given_up: BTreeSet<MemberId>,
 }
 
 impl Inbound {
-    /// Answers for `raft`.
-    pub fn new(raft: Raft, log: LogStore, heard: Arc<super::elector::LastHeard>) -> Self {
-        Self { raft, log, heard }
+    /// Answers for `raft`, whose log is on this disk, but not to those who were given up.
+    pub fn new(
+        raft: Raft,
+        log: LogStore,
+        heard: Arc<LastHeard>,
+        freshness: Arc<Freshness>,
+        disk: Group,
+        given_up: BTreeSet<MemberId>,
+    ) -> Self {
+        Self { raft, log, heard, freshness, disk, given_up }
     }
 
     /// Answers one encoded [`Message`].
@@ -210,14 +260,31 @@ impl Inbound {
         let message = codec::decode(body)
             .map_err(|error| ApiError::invalid("consensus", error.to_string()))?;
         let reply = match message {
-            Message::Append { previous, request } => {
+            Message::Append { previous, stamp, mut request } => {
                 self.check_sender(from, &request.vote)?;
                 self.check_history(previous, &request).await?;
+                let full = if request.entries.is_empty() { Ok(()) } else { self.disk.room() };
+                if full.is_err() {
+                    // The leader is heard all the same, and what is here already is applied.
+                    request.entries.clear();
+                }
                 let reply = self.raft.append_entries(request).await;
                 if matches!(&reply, Ok(reply) if !matches!(reply, HigherVote(_))) {
                     self.heard.now();
                 }
+                // Before its log is the leader's, what this member has applied is not either.
+                if let (Ok(Success | PartialSuccess(_)), Some(stamp)) = (&reply, stamp) {
+                    self.freshness.hear(stamp);
+                }
+                if let Err(full) = full {
+                    let (what, why) = ("this member".into(), full.to_string());
+                    return Err(ApiError::Unavailable { what, why });
+                }
                 codec::encode(&reply)
+            }
+            Message::Canvass { candidate, last } => {
+                self.check_speaks_for(from, candidate)?;
+                codec::encode(&self.would_vote(last).await?)
             }
             Message::Vote(request) => {
                 self.check_sender(from, &request.vote)?;
@@ -234,18 +301,37 @@ impl Inbound {
     /// A member speaks for itself alone. One that this member does not know of yet can't be
     /// checked: a replica that is behind has to take entries from whoever leads now.
     fn check_sender(&self, from: PeerId, vote: &Vote<MemberId>) -> Result<(), ApiError> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow();
-        let sender = vote.leader_id().voted_for();
-        let members = metrics.membership_config.membership();
-        let seat = sender.and_then(|sender| members.get_node(&sender));
-        if seat.is_some_and(|seat| seat.peer != from) {
-            return Err(ApiError::invalid("vote", "is another member's than the sender's"));
+        if let Some(sender) = vote.leader_id().voted_for() {
+            self.check_speaks_for(from, sender)?;
         }
-        if vote.leader_id().term > metrics.current_term.saturating_add(MAX_TERM_AHEAD) {
+        let term = self.raft.metrics().borrow().current_term;
+        if vote.leader_id().term > term.saturating_add(MAX_TERM_AHEAD) {
             return Err(ApiError::invalid("vote", "has a term that no election led to"));
         }
         Ok(())
+    }
+
+    fn check_speaks_for(&self, from: PeerId, member: MemberId) -> Result<(), ApiError> {
+        if self.given_up.contains(&member) {
+            return Err(ApiError::invalid("vote", "is of a member that the rack goes on without"));
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let seat = metrics.membership_config.membership().get_node(&member);
+        if seat.is_some_and(|seat| seat.peer != from) {
+            return Err(ApiError::invalid("vote", "is another member's than the sender's"));
+        }
+        Ok(())
+    }
+
+    /// No leader is known to live, and the candidate's log is not behind this one's.
+    async fn would_vote(&self, last: Option<LogId<MemberId>>) -> Result<bool, ApiError> {
+        let leads = self.raft.metrics().borrow().state == ServerState::Leader;
+        if leads || self.heard.within(LEASE) {
+            return Ok(false);
+        }
+        let ours = self.log.last_id().await.map_err(ApiError::internal)?;
+        Ok(last >= ours)
     }
 
     /// Same place, same term, other chain: one of the two logs was changed outside of consensus.

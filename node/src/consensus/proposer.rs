@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bookmesh_rpc::api::{ApiError, Batch, Command, MAX_ENTRY_BYTES, Outcome, RackId};
+use bookmesh_rpc::api::{ApiError, Batch, Command, GroupId, MAX_ENTRY_BYTES, Outcome};
 use bookmesh_rpc::codec;
+use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -46,7 +47,7 @@ impl std::fmt::Debug for Waiting {
 
 impl Proposer {
     /// A proposer for `raft`, and the task that has to be run for it.
-    pub fn new(raft: Raft, group: Option<RackId>) -> (Self, impl Future<Output = ()> + Send) {
+    pub fn new(raft: Raft, group: GroupId) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         (Self { queue }, run(raft, group, waiting))
     }
@@ -98,7 +99,7 @@ pub(super) fn stopped() -> ApiError {
     ApiError::Unavailable { what: "this member".into(), why: "it is stopping".into() }
 }
 
-async fn run(raft: Raft, group: Option<RackId>, mut queue: mpsc::Receiver<Waiting>) {
+async fn run(raft: Raft, group: GroupId, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = VecDeque::new();
     let mut time_ms = 0;
     while let Some(first) = queue.recv().await {
@@ -110,18 +111,13 @@ async fn run(raft: Raft, group: Option<RackId>, mut queue: mpsc::Receiver<Waitin
         }
         while !waiting.is_empty() {
             time_ms = time_ms.max(now_ms());
-            commit(&raft, group.as_ref(), &mut waiting, time_ms).await;
+            commit(&raft, &group, &mut waiting, time_ms).await;
         }
     }
 }
 
 /// Submits up to [`MAX_ENTRIES`] entries of what waits, and waits for all of them.
-async fn commit(
-    raft: &Raft,
-    group: Option<&RackId>,
-    waiting: &mut VecDeque<Waiting>,
-    time_ms: u64,
-) {
+async fn commit(raft: &Raft, group: &GroupId, waiting: &mut VecDeque<Waiting>, time_ms: u64) {
     let mut submitted = Vec::new();
     while submitted.len() < MAX_ENTRIES && !waiting.is_empty() {
         let (commands, answers) = next_entry(waiting);
@@ -141,8 +137,20 @@ async fn commit(
         }
     }
     let until = Instant::now() + COMMIT_WITHIN;
+    let mut metrics = raft.metrics();
     for (answers, result) in submitted {
-        match tokio::time::timeout_at(until, result).await {
+        let deposed = metrics.wait_for(|metrics| metrics.state != ServerState::Leader);
+        let ended = tokio::select! {
+            biased;
+            result = tokio::time::timeout_at(until, result) => result,
+            // openraft tells nobody before the entry is cut off, which may be never. Whether it
+            // counts is for the next leader to say; the callers' keys make it safe to ask it.
+            _ = deposed => {
+                answer_all(answers, &not_leader(group, leader_of(raft)));
+                continue;
+            }
+        };
+        match ended {
             Ok(Ok(Ok(written))) => {
                 for (answer, outcome) in answers.into_iter().zip(written.data.0) {
                     // A caller that is gone asked for nothing any more.
@@ -158,8 +166,8 @@ async fn commit(
     }
 }
 
-fn no_majority(group: Option<&RackId>) -> ApiError {
-    let what = group.map_or_else(|| "the registry".into(), RackId::to_string);
+fn no_majority(group: &GroupId) -> ApiError {
+    let what = group.to_string();
     let why = format!("no majority took the entry within {COMMIT_WITHIN:?}");
     ApiError::Unavailable { what, why }
 }
@@ -187,7 +195,7 @@ fn answer_all(answers: Vec<oneshot::Sender<Outcome>>, error: &ApiError) {
 
 fn refused(
     raft: &Raft,
-    group: Option<&RackId>,
+    group: &GroupId,
     error: &ClientWriteError<u64, super::types::Seat>,
 ) -> ApiError {
     match error {
@@ -200,10 +208,10 @@ fn refused(
 }
 
 /// "Ask the leader", in the words of a rack or of the registry.
-pub(super) fn not_leader(group: Option<&RackId>, leader: Option<bookmesh_rpc::PeerId>) -> ApiError {
+pub(super) fn not_leader(group: &GroupId, leader: Option<bookmesh_rpc::PeerId>) -> ApiError {
     match group {
-        Some(rack) => ApiError::NotLeader { rack: rack.clone(), leader },
-        None => ApiError::NotRegistryLeader { leader },
+        GroupId::Rack(rack) => ApiError::NotLeader { rack: rack.clone(), leader },
+        GroupId::Registry => ApiError::NotRegistryLeader { leader },
     }
 }
 
@@ -221,7 +229,7 @@ pub(crate) fn now_ms() -> u64 {
 /// What a read confirmation failed with, as callers are told.
 pub(super) fn unreadable(
     raft: &Raft,
-    group: Option<&RackId>,
+    group: &GroupId,
     error: RaftError<u64, openraft::error::CheckIsLeaderError<u64, super::types::Seat>>,
 ) -> ApiError {
     use openraft::error::CheckIsLeaderError::{ForwardToLeader, QuorumNotEnough};
@@ -230,7 +238,7 @@ pub(super) fn unreadable(
             not_leader(group, to.leader_node.map(|seat| seat.peer).or_else(|| leader_of(raft)))
         }
         RaftError::APIError(QuorumNotEnough(error)) => ApiError::Unavailable {
-            what: group.map_or_else(|| "the registry".into(), RackId::to_string),
+            what: group.to_string(),
             why: format!("no majority confirms its leader: {error}"),
         },
         RaftError::Fatal(fatal) => failed(raft, &fatal),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bookmesh_rpc::api::{ApiError, RackId};
+use bookmesh_rpc::api::{ApiError, GroupId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::proposer::{stopped, unreadable};
@@ -29,7 +29,7 @@ impl Reader {
     /// be run for it.
     pub fn new(
         raft: Raft,
-        group: Option<RackId>,
+        group: GroupId,
         applied: watch::Receiver<Option<u64>>,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -52,13 +52,13 @@ impl Reader {
 
 async fn run(
     raft: Raft,
-    group: Option<RackId>,
+    group: GroupId,
     mut applied: watch::Receiver<Option<u64>>,
     mut queue: mpsc::Receiver<Answer>,
 ) {
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, QUEUE).await > 0 {
-        let result = confirm(&raft, group.as_ref(), &mut applied).await.map_err(Arc::new);
+        let result = confirm(&raft, &group, &mut applied).await.map_err(Arc::new);
         for answer in waiting.drain(..) {
             drop(answer.send(result.clone()));
         }
@@ -67,7 +67,7 @@ async fn run(
 
 async fn confirm(
     raft: &Raft,
-    group: Option<&RackId>,
+    group: &GroupId,
     applied: &mut watch::Receiver<Option<u64>>,
 ) -> Result<(), ApiError> {
     let (read, _) = raft.get_read_log_id().await.map_err(|error| unreadable(raft, group, error))?;

@@ -76,6 +76,11 @@ pub enum StartError {
 }
 
 impl BaseConfig {
+    /// Whether it looks for nodes on the LAN; never on loopback.
+    pub const fn looks_on_lan(&self) -> bool {
+        self.mdns && !self.p2p_host.is_loopback()
+    }
+
     /// Joins the mesh.
     ///
     /// # Errors
@@ -87,7 +92,7 @@ impl BaseConfig {
             host: self.p2p_host,
             port: self.p2p_port,
             bootstrap: self.bootstrap.clone(),
-            mdns: self.mdns && !self.p2p_host.is_loopback(),
+            mdns: self.looks_on_lan(),
             bootstrap_timeout: self.bootstrap_timeout,
             max_connections: self.max_connections,
         };
@@ -105,7 +110,9 @@ impl BaseConfig {
                 Some(key) => key,
                 None => StoreKey::load_or_make(&data_dir.join("store.key"))?,
             };
-            Ok(Store::open(StoreConfig::new(dir, key))?)
+            // What is damaged as a whole is set aside, and said so in the log: its racks' other
+            // members have it.
+            Ok(Store::open_or_set_aside(StoreConfig::new(dir, key))?.0)
         })
         .await
     }

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bookmesh_gateway::{Health, HealthSource, RackHealth, Wellness};
 use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::{MemberRole, MemberState, MemberStatus, NodeRole};
+use bookmesh_rpc::api::{ApiError, MemberRole, MemberState, MemberStatus, NodeRole};
 use bookmesh_rpc::mesh::BoxFuture;
 
-use super::ork::{Ork, leaderless};
+use super::ork::{Ork, OrkStage, leaderless};
 use super::rack::{Rack, Stage};
 use super::worker::Worker;
+
+/// How lately a follower of the registry must have heard from its leader.
+const LED: Duration = Duration::from_secs(2);
 
 /// A worker's health: that of its members.
 pub struct WorkerHealth {
@@ -54,6 +58,7 @@ impl HealthSource for WorkerHealth {
 fn unready(rack: &Rack) -> Option<String> {
     match (rack.stage(), rack.status()) {
         (Stage::Waiting(why) | Stage::Failed(why), _) => Some(why),
+        (Stage::Retired, _) => Some("the rack is retired".to_owned()),
         (Stage::Seated, Err(error)) => Some(error.to_string()),
         (Stage::Seated, Ok(status)) => behind(&status),
     }
@@ -108,10 +113,7 @@ impl OrkHealth {
 impl HealthSource for OrkHealth {
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(async {
-            let registry = match self.ork.group().confirm().await {
-                Ok(()) => Wellness::Healthy,
-                Err(_) => Wellness::Unhealthy,
-            };
+            let (registry, reason) = self.registry().await;
             let without = leaderless(&self.ork.routes().borrow());
             let racks = if without.is_empty() { Wellness::Healthy } else { Wellness::Degraded };
             let services = BTreeMap::from([
@@ -119,12 +121,61 @@ impl HealthSource for OrkHealth {
                 ("registry", registry),
                 ("racks", racks),
             ]);
-            health(NodeRole::Ork, &self.mesh, services, Vec::new())
+            let health = health(NodeRole::Ork, &self.mesh, services, Vec::new());
+            Health { reason, ..health }
         })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async { self.ork.group().confirm().await.map_err(|error| error.to_string()) })
+        Box::pin(async { self.unready().await.map_or(Ok(()), Err) })
+    }
+}
+
+impl OrkHealth {
+    /// Why it can't do its job: it is no member, or its registry has no majority.
+    async fn unready(&self) -> Option<String> {
+        let group = match (self.ork.stage(), self.ork.group()) {
+            (OrkStage::Waiting(why) | OrkStage::Failed(why), _) => return Some(why),
+            (OrkStage::Left, _) => return Some("it has left the registry".into()),
+            (OrkStage::Seated, Err(error)) => return Some(error.to_string()),
+            (OrkStage::Seated, Ok(group)) => group,
+        };
+        match group.confirm().await {
+            Ok(()) => None,
+            Err(ApiError::NotRegistryLeader { leader: Some(_) }) if group.is_led(LED) => None,
+            Err(ApiError::NotRegistryLeader { .. }) => {
+                let majority = self.ork.wanted / 2 + 1;
+                Some(format!(
+                    "the registry has no leader: {majority} of its {} orchestrators have to run",
+                    self.ork.wanted
+                ))
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// How the registry is, and what an operator should know of it.
+    async fn registry(&self) -> (Wellness, Option<String>) {
+        if let Some(why) = self.unready().await {
+            return (Wellness::Unhealthy, Some(why));
+        }
+        if let Some(rival) = self.ork.rival() {
+            let why = format!(
+                "there is another registry in this mesh, {rival}: no rack is registered until \
+                 the orchestrators of one of them are stopped"
+            );
+            return (Wellness::Degraded, Some(why));
+        }
+        let members = self.ork.registry().member.map_or_else(Vec::new, |member| member.members);
+        let voters = members.iter().filter(|member| member.role == MemberRole::Voter).count();
+        if voters < self.ork.wanted {
+            let why = format!("{voters} of {} orchestrators vote", self.ork.wanted);
+            return (Wellness::Degraded, Some(why));
+        }
+        match self.ork.notice() {
+            Some(why) => (Wellness::Degraded, Some(why)),
+            None => (Wellness::Healthy, None),
+        }
     }
 }
 
@@ -140,5 +191,5 @@ fn health(
     racks: Vec<RackHealth>,
 ) -> Health {
     let status = services.values().copied().max().unwrap_or(Wellness::Healthy);
-    Health { status, role, peer_id: mesh.peer_id(), services, racks }
+    Health { status, role, peer_id: mesh.peer_id(), services, racks, reason: None }
 }

@@ -2,15 +2,24 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | [`ork`] | an orchestrator: keeps the registry, hands out routes |
+//! | [`ork`] | an orchestrator: who was heard of, and the routes it hands out |
+//! | [`ork_life`] | its life: the registry found or begun, kept going, left |
+//! | `registries`, `ork_identity` | which step is next, and what of them is on disk |
+//! | `registrar` | what is asked of the registry |
+//! | [`heard`] | the nodes' word, by rack, and the routes that follow from it |
 //! | [`worker`] | holds racks: which method goes to which of them |
 //! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
-//! | [`rack_life`] | how a worker founds or joins a rack |
+//! | [`rack_life`] | a rack's life on a worker: founded or joined, kept going, left |
+//! | `founding`, `joining`, `identity` | its steps, and what of them is on disk |
+//! | [`fill`] | a replica that is about to join is filled from another |
+//! | [`recover`] | one member goes on alone, by an operator's decision |
+//! | [`survey`] | how the members on other nodes stand |
 //! | [`things`] | reads and writes of a rack's things |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
-//! | [`orks`] | finds the orchestrators and keeps to one that answers |
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
+//! | [`disk`] | a worker's store, which is opened again when it has failed |
+//! | [`scrub`] | a slow check of what is on it |
 //! | [`standing`] | notes in the slot how much its data matter |
 //! | [`health`] | what a worker and an orchestrator say of themselves over HTTP |
 //! | [`process`] | one role as one process: from settings to an ordered stop |
@@ -18,13 +27,25 @@
 pub mod announce;
 pub mod base;
 pub mod client_only;
+pub mod disk;
+pub mod fill;
+mod founding;
 pub mod health;
+pub mod heard;
+mod identity;
+mod joining;
 pub mod nodes;
 pub mod ork;
-pub mod orks;
+mod ork_identity;
+pub mod ork_life;
 pub mod process;
 pub mod rack;
 pub mod rack_life;
+pub mod recover;
+mod registrar;
+mod registries;
+pub mod scrub;
 pub mod standing;
+pub mod survey;
 pub mod things;
 pub mod worker;

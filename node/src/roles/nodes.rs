@@ -4,26 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_gateway::{Gateway, GatewayConfig};
-use bookmesh_rpc::api::{DHT_ORKS, Incarnation, Kind, RackId};
+use bookmesh_rpc::api::{DHT_ORKS, Kind, RackId};
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, NodeKey};
-use bookmesh_storage::{GroupName, MetaKey, Slot, Store};
-use tokio::task::{JoinHandle, JoinSet};
+use bookmesh_storage::{Slot, Store, StoreError};
+use tokio::task::JoinSet;
 
 use super::announce;
-use super::base::{BaseConfig, StartError, blocking};
+use super::base::{BaseConfig, StartError};
 use super::client_only::ClientOnly;
-use super::ork::Ork;
-use super::orks::Orks;
+use super::disk::{self, Disk};
+use super::ork::{Ork, OrkStage};
+use super::ork_life::{self, OrkConfig, OrkLife};
 use super::rack::{Place, Rack};
-use super::standing;
+use super::scrub;
+use super::standing::{self, Standing};
 use super::worker::Worker;
-use crate::consensus::types::Seat;
-use crate::consensus::{Group, GroupConfig};
+use crate::consensus::membership::Aims;
 
-/// The registry's first member; further orchestrators get their numbers from its log.
-const FIRST_MEMBER: u64 = 1;
-/// How long a registry of one may take to lead itself.
-const LEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Unless something else is set: how long a voter may be silent before another takes its place.
+pub const REPLACE_AFTER: Duration = Duration::from_secs(60);
+/// How long a clean stop may take to leave the groups: a container gets 30 s to stop.
+const LEAVE_WITHIN: Duration = Duration::from_secs(20);
 
 /// An orchestrator that runs.
 pub struct OrkNode {
@@ -32,69 +34,83 @@ pub struct OrkNode {
     /// What it answers with.
     pub ork: Arc<Ork>,
     store: Store,
-    _slot: Slot,
+    /// Its life, its announcements, its routes.
+    tasks: JoinSet<()>,
+    /// Holds the slot.
+    standing: Standing,
 }
 
 impl OrkNode {
-    /// Starts an orchestrator in `slot`. `adopt_for`: see [`Ork::new`].
+    /// Starts an orchestrator in `slot`; it finds the registry or begins it from here on.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(
         base: &BaseConfig,
         slot: Slot,
-        adopt_for: Duration,
+        config: OrkConfig,
     ) -> Result<Self, StartError> {
         let (key, dir) = (slot.node_key()?, slot.store_dir());
         let store = base.open_store(dir).await?;
         let mesh = base.join(key).await?;
-        let log = store.clone();
-        let log = blocking(move || Ok(log.group(&GroupName::registry())?)).await?;
-        let config = GroupConfig {
-            mesh: mesh.clone(),
-            name: None,
-            store: log.clone(),
-            member: FIRST_MEMBER,
-            voters: 1,
-        };
-        let group = Group::open(config).await?;
-        let incarnation = incarnation(log).await?;
-        group.begin(Seat { peer: mesh.peer_id(), incarnation }).await?;
-        let mut metrics = group.metrics();
-        let led = metrics.wait_for(|metrics| metrics.current_leader.is_some());
-        if !matches!(tokio::time::timeout(LEAD_WITHIN, led).await, Ok(Ok(_))) {
-            return Err(StartError::Late("the registry has no leader after 10 s".into()));
-        }
-        // What is in the log is applied before anybody asks.
-        group.confirm().await.map_err(|error| StartError::Late(error.to_string()))?;
-        let ork = Ork::new(mesh.clone(), group, adopt_for);
+        let ork = Ork::new(mesh.clone(), config.replicas);
         mesh.serve(ork.clone());
+        // Those that wait for each other find each other by this.
         mesh.provide(DHT_ORKS).await;
-        Ok(Self { mesh, ork, store, _slot: slot })
+        let mut tasks = JoinSet::new();
+        tasks.spawn(OrkLife::new(ork.clone(), store.clone(), config).run());
+        tasks.spawn(announce::ork(ork.clone()));
+        tasks.spawn(ork.clone().publish());
+        let standing = {
+            let ork = ork.clone();
+            Standing::keep(slot, move || standing::of_ork(&ork))
+        };
+        Ok(Self { mesh, ork, store, tasks, standing })
     }
 
-    /// Stops consensus, flushes, closes the swarm.
-    pub async fn stop(self) {
-        self.ork.group().stop().await;
-        close(self.mesh, self.store).await;
+    /// Waits until it is a member of a registry that has a leader, and has caught up with it.
+    ///
+    /// # Errors
+    /// [`StartError::Late`] with what it waits for.
+    pub async fn ready(&self, within: Duration) -> Result<(), StartError> {
+        let mut current = self.ork.current();
+        let ready = current.wait_for(Option::is_some);
+        if matches!(tokio::time::timeout(within, ready).await, Ok(Ok(_))) {
+            return Ok(());
+        }
+        let why = match self.ork.stage() {
+            OrkStage::Waiting(why) | OrkStage::Failed(why) => why,
+            OrkStage::Seated | OrkStage::Left => "it has no leader".to_owned(),
+        };
+        Err(StartError::Late(format!("the registry: {why}")))
+    }
+
+    /// Leaves the registry unless it is the last, stops consensus, flushes, closes the swarm, and
+    /// lets the slot go.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        ork_life::leave(&self.ork, &self.store, LEAVE_WITHIN).await;
+        let slot = self.standing.finish().await;
+        if let Ok(group) = self.ork.group() {
+            group.stop().await;
+        }
+        close(self.mesh, move || self.store.close()).await;
+        // Only now may another process take the slot.
+        drop(slot);
     }
 }
 
-/// The incarnation that stands beside the registry's log, made with it.
-async fn incarnation(log: bookmesh_storage::Group) -> Result<Incarnation, StartError> {
-    blocking(move || {
-        if let Some(bytes) = log.get(MetaKey::Member)?
-            && let Ok(incarnation) = bookmesh_rpc::codec::decode(&bytes)
-        {
-            return Ok(incarnation);
-        }
-        let incarnation = Incarnation::generate();
-        let bytes = bookmesh_rpc::codec::encode(&incarnation)
-            .map_err(|error| StartError::Late(error.to_string()))?;
-        log.put_blocking(MetaKey::Member, bytes.into())?;
-        Ok(incarnation)
-    })
-    .await
+/// What a worker is told.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// What its racks hold.
+    pub kind: Kind,
+    /// Their names.
+    pub racks: Vec<RackId>,
+    /// Voters that each aims for.
+    pub replicas: usize,
+    /// How long a voter may be silent before another takes its place.
+    pub replace_after: Duration,
 }
 
 /// A worker that runs.
@@ -103,11 +119,12 @@ pub struct WorkerNode {
     pub mesh: Mesh,
     /// What it answers with.
     pub worker: Arc<Worker>,
-    store: Store,
+    disk: Disk,
     lives: JoinSet<()>,
-    announcing: JoinHandle<()>,
+    /// Announcing, the check of what is on disk, and the disk's keeper: as long as it runs.
+    chores: JoinSet<()>,
     /// Holds the slot.
-    standing: JoinHandle<()>,
+    standing: Standing,
 }
 
 impl WorkerNode {
@@ -118,28 +135,33 @@ impl WorkerNode {
     pub async fn start(
         base: &BaseConfig,
         slot: Slot,
-        kind: Kind,
-        racks: &[RackId],
-        replicas: usize,
+        config: &WorkerConfig,
     ) -> Result<Self, StartError> {
         let (key, dir) = (slot.node_key()?, slot.store_dir());
-        let store = base.open_store(dir).await?;
+        let disk = Disk::new(base.open_store(dir.clone()).await?);
         let mesh = base.join(key).await?;
         let orks = Arc::new(Orks::new(mesh.clone()));
+        let aims = Arc::new(Aims::new(config.replicas, config.replace_after));
         let place = |id: &RackId| Place {
             id: id.clone(),
-            kind,
-            replicas,
+            kind: config.kind,
+            aims: aims.clone(),
             mesh: mesh.clone(),
             orks: orks.clone(),
-            store: store.clone(),
+            disk: disk.clone(),
         };
-        let worker = Worker::new(racks.iter().map(place).collect());
+        let worker = Worker::new(config.racks.iter().map(place).collect(), aims.clone());
         mesh.serve(worker.clone());
         let lives = worker.live();
-        let announcing = tokio::spawn(announce::worker(mesh.clone(), orks, worker.clone()));
-        let standing = tokio::spawn(standing::keep(slot, mesh.peer_id(), worker.clone()));
-        Ok(Self { mesh, worker, store, lives, announcing, standing })
+        let mut chores = JoinSet::new();
+        chores.spawn(announce::worker(mesh.clone(), orks, worker.clone()));
+        chores.spawn(scrub::run(worker.clone()));
+        chores.spawn(disk::keep(disk.clone(), base.clone(), dir, worker.clone()));
+        let standing = {
+            let worker = worker.clone();
+            Standing::keep(slot, move || standing::of_worker(&worker))
+        };
+        Ok(Self { mesh, worker, disk, lives, chores, standing })
     }
 
     /// Waits until every rack has a leader that this worker knows.
@@ -159,15 +181,18 @@ impl WorkerNode {
         self.worker.racks().cloned().collect()
     }
 
-    /// Stops consensus of every rack, flushes, closes the swarm, and lets the slot go.
+    /// Leaves the racks, stops consensus of every one, flushes, closes the swarm, and lets the
+    /// slot go.
     pub async fn stop(mut self) {
-        self.announcing.abort();
         self.lives.shutdown().await;
+        self.worker.leave(LEAVE_WITHIN).await;
+        self.chores.shutdown().await;
+        let slot = self.standing.finish().await;
         self.worker.stop().await;
-        close(self.mesh, self.store).await;
-        self.standing.abort();
+        let disk = self.disk;
+        close(self.mesh, move || disk.close()).await;
         // Only now may another process take the slot.
-        drop(self.standing.await);
+        drop(slot);
     }
 }
 
@@ -201,9 +226,9 @@ impl GatewayNode {
     }
 }
 
-async fn close(mesh: Mesh, store: Store) {
+async fn close(mesh: Mesh, store: impl FnOnce() -> Result<(), StoreError> + Send + 'static) {
     mesh.close().await;
-    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    let closed = tokio::task::spawn_blocking(store).await;
     if let Ok(Err(error)) = closed {
         tracing::error!(%error, "the store did not close cleanly; the next start checks it");
     }

@@ -1,184 +1,316 @@
-//! An orchestrator: keeps the registry of racks in its log, and, in memory, who was heard of;
-//! from both it makes the routes that gateways watch.
+//! An orchestrator: a member of the registry's group, or on its way to be one; in memory, who was
+//! heard of; and from both the routes that gateways watch.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::{
-    Action, Announce, ApiError, Applied, Command, ConfirmRack, GetRack, MemberState, MemberStatus,
-    NodeInfo, NodeRole, RackId, RackInfo, RackRoute, RegisterRack, Reply, Request, RequestId,
-    RouteTable, StreamRequest,
+    Announce, Announced, ApiError, GroupId, Incarnation, MemberState, MemberStatus, NodeInfo,
+    NodeRole, RackId, RegistryMember, RegistryStatus, Reply, Request, RouteTable, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use super::heard::{Heard, Judgement, Urgency, judge};
 use super::worker::not_served;
 use crate::consensus::Group;
+use crate::consensus::membership::{leader_in, members_in, state_in};
 use crate::consensus::proposer::now_ms;
 
-/// Nodes that are remembered; further ones are not, so that announcements can't fill the memory.
-const MAX_NODES: usize = 10_000;
 /// What one announcement may hold.
 const MAX_RACKS: usize = 256;
 const MAX_MEMBERS: usize = 128;
 const MAX_ADDRESSES: usize = 32;
 const MAX_TEXT_BYTES: usize = 256;
-/// How long a node that is silent stays in the list of nodes.
-const FORGET_NODE: Duration = Duration::from_secs(10 * 60);
-/// How long a leader's word is good when it has stopped announcing.
-const LEADER_WORD: Duration = Duration::from_secs(3);
 /// How long a watcher may be without news before it is told the same again, so that both ends
 /// find out when the other is gone.
 const REMINDER: Duration = Duration::from_secs(10);
+/// How often it is looked for what changed without a word: counts, and nodes that fell silent.
+const BEAT: Duration = Duration::from_secs(1);
+/// Changes that come together are told as one.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// An orchestrator.
 pub struct Ork {
-    mesh: Mesh,
-    group: Arc<Group<Registry>>,
-    heard: Mutex<BTreeMap<PeerId, Heard>>,
-    routes: watch::Sender<RouteTable>,
-    /// Before this moment an unknown rack gets no number: those that exist are to be heard first.
-    numbers_from: Instant,
+    pub(super) mesh: Mesh,
+    pub(super) orks: Arc<Orks>,
+    /// How many orchestrators form the registry.
+    pub(super) wanted: usize,
+    state: RwLock<State>,
+    heard: Mutex<Heard>,
+    routes: watch::Sender<Arc<RouteTable>>,
+    /// There is something to tell watchers at once.
+    news: Notify,
+    /// Since it has caught up with the registry: the moment from which on it gives numbers.
+    current: watch::Sender<Option<Instant>>,
 }
 
-#[derive(Debug)]
-struct Heard {
-    info: NodeInfo,
-    racks: Vec<MemberStatus>,
-    at: Instant,
+/// How it stands with the registry.
+struct State {
+    group: Option<Arc<Group<Registry>>>,
+    stage: OrkStage,
+    incarnation: Incarnation,
+    founding: Option<Incarnation>,
+    rival: Option<Incarnation>,
+    notice: Option<String>,
+}
+
+/// Where an orchestrator is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrkStage {
+    /// It is no member of a registry yet; the text says what it waits for.
+    Waiting(String),
+    /// Its member runs.
+    Seated,
+    /// It can't go on, and an operator has to look; the text says at what.
+    Failed(String),
+    /// It was taken out of the registry, since it is about to stop.
+    Left,
 }
 
 impl Ork {
-    /// An orchestrator over the registry's group. `adopt_for` is how long one whose registry is
-    /// empty listens for racks that exist before it numbers new ones.
-    pub fn new(mesh: Mesh, group: Arc<Group<Registry>>, adopt_for: Duration) -> Arc<Self> {
-        let empty = group.read(|shown| shown.view.list().len() == 0);
-        let wait = if empty { adopt_for } else { Duration::ZERO };
-        let ork = Self {
-            mesh,
-            group,
-            heard: Mutex::default(),
-            routes: watch::Sender::new(RouteTable::default()),
-            numbers_from: Instant::now() + wait,
+    /// An orchestrator that is a member of no registry yet.
+    pub fn new(mesh: Mesh, wanted: usize) -> Arc<Self> {
+        let state = State {
+            group: None,
+            stage: OrkStage::Waiting("starting".into()),
+            incarnation: Incarnation::default(),
+            founding: None,
+            rival: None,
+            notice: None,
         };
-        // Whoever watches first is told of the racks in the registry, not of none.
-        ork.reroute();
-        Arc::new(ork)
+        Arc::new(Self {
+            orks: Arc::new(Orks::new(mesh.clone())),
+            mesh,
+            wanted,
+            state: RwLock::new(state),
+            heard: Mutex::default(),
+            routes: watch::Sender::default(),
+            news: Notify::new(),
+            current: watch::Sender::new(None),
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut State) -> T) -> T {
+        write(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The registry's group.
-    pub const fn group(&self) -> &Arc<Group<Registry>> {
-        &self.group
+    ///
+    /// # Errors
+    /// [`ApiError::NotRegistryLeader`] without a hint, while this node has no member of it.
+    pub fn group(&self) -> Result<Arc<Group<Registry>>, ApiError> {
+        let group = self.read(|state| state.group.clone());
+        group.ok_or(ApiError::NotRegistryLeader { leader: None })
+    }
+
+    pub(super) fn set_group(&self, group: Option<Arc<Group<Registry>>>) {
+        self.write(|state| state.group = group);
+    }
+
+    /// Where it is in its life.
+    pub fn stage(&self) -> OrkStage {
+        self.read(|state| state.stage.clone())
+    }
+
+    pub(super) fn set_stage(&self, stage: OrkStage) {
+        self.write(|state| state.stage = stage);
+    }
+
+    /// This node's data, and those with which its registry began.
+    pub(super) fn set_identity(&self, incarnation: Incarnation, founding: Option<Incarnation>) {
+        self.write(|state| (state.incarnation, state.founding) = (incarnation, founding));
+    }
+
+    /// Another registry than this one's, if one was met lately.
+    pub fn rival(&self) -> Option<Incarnation> {
+        self.read(|state| state.rival)
+    }
+
+    pub(super) fn set_rival(&self, rival: Option<Incarnation>) {
+        self.write(|state| state.rival = rival);
+    }
+
+    /// What an operator should know although it works.
+    pub fn notice(&self) -> Option<String> {
+        self.read(|state| state.notice.clone())
+    }
+
+    pub(super) fn set_notice(&self, notice: Option<String>) {
+        let news = self.write(|state| std::mem::replace(&mut state.notice, notice.clone()));
+        if let Some(notice) = notice.filter(|notice| news.as_ref() != Some(notice)) {
+            tracing::warn!("{notice}");
+        }
+    }
+
+    /// Since it has caught up with the registry: the moment from which on unknown racks get
+    /// numbers.
+    pub fn current(&self) -> watch::Receiver<Option<Instant>> {
+        self.current.subscribe()
+    }
+
+    pub(super) fn set_current(&self, numbers_from: Option<Instant>) {
+        self.current.send_replace(numbers_from);
     }
 
     /// The routes, as they change.
-    pub fn routes(&self) -> watch::Receiver<RouteTable> {
+    pub fn routes(&self) -> watch::Receiver<Arc<RouteTable>> {
         self.routes.subscribe()
     }
 
-    async fn register(
-        &self,
-        from: PeerId,
-        request_id: RequestId,
-        request: RegisterRack,
-    ) -> Result<RackInfo, ApiError> {
-        let known = self.group.read(|shown| shown.view.get(&request.rack).is_some());
-        let wait = self.numbers_from.saturating_duration_since(Instant::now());
-        if !known && request.number.is_none() && !wait.is_zero() {
-            return Err(ApiError::Unavailable {
-                what: "the registry".into(),
-                why: format!("it is new and listens for existing racks for {wait:.1?} more"),
-            });
-        }
-        let RegisterRack { rack, kind, incarnation, number } = request;
-        let action = Action::RegisterRack { rack, kind, founder: from, incarnation, number };
-        self.commit(request_id, action).await
+    /// Orchestrators that are known, by the DHT and by what they said.
+    pub(super) fn others(&self) -> Vec<PeerId> {
+        let mut all = self.heard().orks();
+        all.extend(self.orks.known());
+        all.sort_unstable();
+        all.dedup();
+        all.retain(|ork| *ork != self.mesh.peer_id());
+        all
     }
 
-    async fn confirm(
-        &self,
-        from: PeerId,
-        request_id: RequestId,
-        request: ConfirmRack,
-    ) -> Result<RackInfo, ApiError> {
-        let ConfirmRack { rack, incarnation } = request;
-        self.commit(request_id, Action::ConfirmRack { rack, founder: from, incarnation }).await
+    /// The node that leads a rack, as far as it was heard; and all that hold it.
+    pub(super) fn holders(&self, rack: &RackId) -> (Option<PeerId>, Vec<PeerId>) {
+        let heard = self.heard();
+        (heard.leader(rack), heard.holders(rack))
     }
 
-    async fn commit(&self, request_id: RequestId, action: Action) -> Result<RackInfo, ApiError> {
-        match self.group.propose(Command { key: None, request_id, action }).await? {
-            Applied::Rack(info) => {
-                self.reroute();
-                Ok(info)
+    /// How this orchestrator stands with the registry.
+    pub fn registry(&self) -> RegistryStatus {
+        let (group, stage, incarnation, founding) = self.read(|state| {
+            (state.group.clone(), state.stage.clone(), state.incarnation, state.founding)
+        });
+        let wanted = u8::try_from(self.wanted).unwrap_or(u8::MAX);
+        let member = group.zip(founding).map(|(group, founding)| {
+            let metrics = group.metrics();
+            let metrics = metrics.borrow();
+            let seated = stage == OrkStage::Seated;
+            RegistryMember {
+                founding,
+                member: group.member(),
+                state: if seated { state_in(&metrics) } else { MemberState::Joining },
+                term: metrics.current_term,
+                leader: leader_in(&metrics),
+                members: members_in(&metrics),
+                last_index: metrics.last_log_index.unwrap_or(0),
+                applied_index: group.read(|shown| shown.applied.map_or(0, |id| id.index)),
             }
-            other => Err(ApiError::internal(format!("the registry answered {other:?}"))),
-        }
+        });
+        RegistryStatus { incarnation, wanted, member }
     }
 
     async fn announced(
         &self,
         from: PeerId,
-        request_id: RequestId,
+        context: &Context,
         announce: Announce,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Announced, ApiError> {
         check_size(&announce)?;
+        if announce.role == NodeRole::Ork {
+            self.orks.name(&[from], Instant::now());
+        }
+        let group = self.group().ok();
+        let (answer, news) = self.hear(from, announce, group.as_deref());
+        if let Some(group) = group.filter(|_| !news.is_empty()) {
+            self.adopt(&group, from, &context.request_id, news).await;
+        }
+        Ok(answer)
+    }
+
+    /// Takes an announcement in. Answers it, and names the racks that the registry has to be told
+    /// of.
+    fn hear(
+        &self,
+        from: PeerId,
+        announce: Announce,
+        group: Option<&Group<Registry>>,
+    ) -> (Announced, Vec<MemberStatus>) {
         let Announce { role, version, addresses, racks } = announce;
         let names = racks.iter().map(|status| status.rack.clone()).collect();
         let info =
             NodeInfo { peer: from, role, version, addresses, racks: names, last_seen_ms: now_ms() };
-        let orphans = self.unregistered(&racks);
-        self.hear(from, Heard { info, racks, at: Instant::now() });
-        for orphan in orphans {
-            self.adopt(from, request_id.clone(), orphan).await;
-        }
-        self.reroute();
-        Ok(())
-    }
-
-    fn hear(&self, from: PeerId, news: Heard) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.retain(|_, node| node.at.elapsed() < FORGET_NODE);
-        if heard.len() < MAX_NODES || heard.contains_key(&from) {
-            heard.insert(from, news);
-        }
-    }
-
-    /// Racks that a leader speaks for and this registry does not have: it was made anew.
-    fn unregistered(&self, racks: &[MemberStatus]) -> Vec<MemberStatus> {
-        self.group.read(|shown| {
-            let unknown = |status: &&MemberStatus| {
-                status.number.is_some()
-                    && status.state == MemberState::Leader
-                    && shown.view.get(&status.rack).is_none()
+        let mut heard = self.heard();
+        let Some(group) = group else {
+            heard.hear(info, racks, Instant::now());
+            return Default::default();
+        };
+        group.read(|shown| {
+            let mut answer = Announced {
+                registry: shown.view.founding(),
+                applied_index: shown.applied.map_or(0, |id| id.index),
+                settings: shown.view.settings(),
+                ..Announced::default()
             };
-            racks.iter().filter(unknown).cloned().collect()
+            let mut news = Vec::new();
+            for status in &racks {
+                match judge(shown.view.get(&status.rack), status.charter) {
+                    Judgement::Counts => {}
+                    Judgement::News => news.push(status.clone()),
+                    Judgement::Superseded => answer.superseded.push(status.rack.clone()),
+                    Judgement::Retired => answer.retired.push(status.rack.clone()),
+                }
+            }
+            let concerned = heard.hear(info, racks, Instant::now());
+            self.told(heard.update(concerned, |id| shown.view.get(id).cloned()));
+            (answer, news)
         })
     }
 
-    async fn adopt(&self, from: PeerId, request_id: RequestId, status: MemberStatus) {
-        let (rack, number) = (status.rack, status.number);
-        let request = RegisterRack {
-            rack: rack.clone(),
-            kind: status.kind,
-            incarnation: Default::default(),
-            number,
-        };
-        match self.register(from, request_id, request).await {
-            Ok(_) => {
-                tracing::info!(%rack, ?number, "adopted a rack that was there before this registry")
-            }
-            Err(error) => tracing::error!(%rack, ?number, %error, "can't adopt the rack"),
+    fn told(&self, urgency: Urgency) {
+        if urgency == Urgency::Now {
+            self.news.notify_one();
         }
     }
 
-    async fn rack(&self, request: GetRack) -> Result<RackInfo, ApiError> {
-        self.group.confirm().await?;
-        let rack = request.rack;
-        let found = self.group.read(|shown| shown.view.get(&rack).cloned());
-        found.ok_or(ApiError::RackNotFound { rack })
+    /// Works out all routes anew, since the registry has changed.
+    pub(super) fn refresh(&self) {
+        let Ok(group) = self.group() else { return };
+        let mut heard = self.heard();
+        let urgency = group.read(|shown| {
+            let all = shown.view.list().map(|info| info.id.clone());
+            let all: Vec<_> = all.chain(heard.routed()).collect();
+            heard.update(all, |id| shown.view.get(id).cloned())
+        });
+        drop(heard);
+        self.told(urgency);
+    }
+
+    /// Tells the watchers what changed: soon when it is a leader, else with the next beat. Runs
+    /// until it is dropped.
+    pub async fn publish(self: Arc<Self>) {
+        loop {
+            if tokio::time::timeout(BEAT, self.news.notified()).await.is_ok() {
+                tokio::time::sleep(GATHER).await;
+            } else {
+                self.expire();
+            }
+            let table = self.heard().table();
+            self.routes.send_if_modified(|routes| {
+                let changed = **routes != table;
+                if changed {
+                    *routes = Arc::new(table);
+                }
+                changed
+            });
+        }
+    }
+
+    fn expire(&self) {
+        let mut heard = self.heard();
+        let concerned = heard.expire(Instant::now());
+        if let Ok(group) = self.group() {
+            group.read(|shown| heard.update(concerned, |id| shown.view.get(id).cloned()));
+        }
     }
 
     /// Everyone who was heard of, and this node itself.
@@ -191,30 +323,21 @@ impl Ork {
             racks: Vec::new(),
             last_seen_ms: now_ms(),
         };
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.values().map(|node| node.info.clone()).chain([me]).collect()
+        self.heard().nodes().into_iter().chain([me]).collect()
     }
 
-    fn reroute(&self) {
-        let racks: Vec<_> = self.group.read(|shown| shown.view.list().cloned().collect());
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let racks = racks.into_iter().map(|rack| route(rack, &heard)).collect();
-        drop(heard);
-        let table = RouteTable { racks };
-        self.routes.send_if_modified(|routes| {
-            let changed = *routes != table;
-            *routes = table;
-            changed
-        });
-    }
-
+    /// One that has not caught up would show a gateway fewer racks than there are.
     async fn watch_routes(&self, mut items: ItemSink) -> Result<(), ApiError> {
+        let current = *self.current.borrow();
+        let Some(numbers_from) = current else {
+            return Err(ApiError::NotRegistryLeader { leader: None });
+        };
         // A new registry knows of no racks only because nobody has told it of them yet.
-        tokio::time::sleep_until(self.numbers_from.into()).await;
+        tokio::time::sleep_until(numbers_from.into()).await;
         let mut routes = self.routes();
         loop {
             let table = routes.borrow_and_update().clone();
-            if items.send(&table).await.is_err() {
+            if items.send(&*table).await.is_err() {
                 return Ok(());
             }
             // An error is the deadline: say the same again.
@@ -230,36 +353,52 @@ impl Ork {
         context: Context,
         request: Request,
     ) -> Result<Reply, ApiError> {
-        let id = context.request_id;
         Ok(match request {
             Request::Ping(ping) => Reply::Ping(ping.payload),
-            Request::Consensus(message) if message.group.is_none() => {
-                Reply::Consensus(self.group.answer(from, message.to, &message.body).await?)
+            Request::GetRegistry(_) => Reply::GetRegistry(self.registry()),
+            Request::Consensus(message) if message.group == GroupId::Registry => {
+                Reply::Consensus(self.group()?.answer(from, message.to, &message.body).await?)
+            }
+            Request::AdmitMember(admit) if admit.group == GroupId::Registry => {
+                Reply::AdmitMember(self.admit(from, &context, admit).await?)
+            }
+            Request::SeatMember(seat) if seat.group == GroupId::Registry => {
+                Reply::SeatMember(self.seat(from, seat).await?)
+            }
+            Request::UnseatMember(unseat) if unseat.group == GroupId::Registry => {
+                Reply::UnseatMember(self.unseat(from, &context, unseat).await?)
             }
             Request::Announce(announce) => {
-                self.announced(from, id, announce).await?;
-                Reply::Announce(())
+                Reply::Announce(self.announced(from, &context, announce).await?)
             }
             Request::RegisterRack(request) => {
-                Reply::RegisterRack(self.register(from, id, request).await?)
+                Reply::RegisterRack(self.register(from, &context.request_id, request).await?)
             }
             Request::ConfirmRack(request) => {
-                Reply::ConfirmRack(self.confirm(from, id, request).await?)
+                Reply::ConfirmRack(self.confirm(from, &context, request).await?)
             }
-            Request::ListRacks(_) => {
-                self.group.confirm().await?;
-                Reply::ListRacks(self.group.read(|shown| shown.view.list().cloned().collect()))
+            Request::RetireRack(request) => {
+                Reply::RetireRack(self.retire(&context, request).await?)
             }
-            Request::GetRack(request) => Reply::GetRack(self.rack(request).await?),
+            Request::GetSettings(_) => Reply::GetSettings(self.settings().await?),
+            Request::SetSettings(request) => {
+                Reply::SetSettings(self.set_settings(&context, request.settings).await?)
+            }
+            Request::ListRacks(_) => Reply::ListRacks(self.racks().await?),
+            Request::GetRack(request) => Reply::GetRack(self.rack(request.rack).await?),
             Request::ListNodes(_) => Reply::ListNodes(self.nodes()),
             Request::Consensus(_)
             | Request::GetMember(_)
             | Request::AdmitMember(_)
             | Request::SeatMember(_)
+            | Request::UnseatMember(_)
+            | Request::CloseRack(_)
+            | Request::RecoverRack(_)
             | Request::RegisterThing(_)
             | Request::RegisterThings(_)
             | Request::UpdateThing(_)
             | Request::ForgetThings(_)
+            | Request::SettleKey(_)
             | Request::GetThing(_)
             | Request::ListThings(_)
             | Request::ReadLog(_) => return Err(not_served(request.method())),
@@ -279,33 +418,6 @@ fn check_size(announce: &Announce) -> Result<(), ApiError> {
         return Err(ApiError::invalid("racks", "are held by workers alone"));
     }
     Ok(())
-}
-
-/// A rack's route, by what its members last said: the leader is the one with the highest term.
-fn route(rack: RackInfo, heard: &BTreeMap<PeerId, Heard>) -> RackRoute {
-    let holders: Vec<_> = heard
-        .iter()
-        .flat_map(|(peer, node)| node.racks.iter().map(move |status| (*peer, node, status)))
-        .filter(|(_, _, status)| status.rack == rack.id)
-        .collect();
-    let newest = holders.iter().map(|(_, _, status)| status.term).max().unwrap_or(0);
-    let leader = holders
-        .iter()
-        .filter(|(_, node, status)| {
-            status.state == MemberState::Leader && node.at.elapsed() < LEADER_WORD
-        })
-        .max_by_key(|(_, _, status)| status.term);
-    let things = holders.iter().map(|(_, _, status)| status.things).max().unwrap_or(0);
-    RackRoute {
-        leader: leader.map(|(peer, ..)| *peer),
-        term: leader.map_or(newest, |(_, _, status)| status.term),
-        members: holders.iter().map(|(peer, ..)| *peer).collect(),
-        things,
-        id: rack.id,
-        kind: rack.kind,
-        number: rack.number,
-        confirmed: rack.confirmed,
-    }
 }
 
 impl Service for Ork {
@@ -328,7 +440,9 @@ impl Service for Ork {
         Box::pin(async move {
             match request {
                 StreamRequest::WatchRoutes(_) => self.watch_routes(items).await,
-                StreamRequest::TailLog(_) => Err(not_served(request.method())),
+                StreamRequest::TailLog(_) | StreamRequest::FillReplica(_) => {
+                    Err(not_served(request.method()))
+                }
             }
         })
     }

@@ -15,9 +15,10 @@ use tokio::net::TcpListener;
 
 use super::base::{BaseConfig, StartError, bind};
 use super::health::{OrkHealth, WorkerHealth};
-use super::nodes::{GatewayNode, OrkNode, WorkerNode};
+use super::nodes::{GatewayNode, OrkNode, WorkerConfig, WorkerNode};
+use super::ork_life::OrkConfig;
 use crate::config::{Environment, Settings};
-use crate::signals::stop_requested;
+use crate::signals::{Tie, stop_requested};
 use crate::up::{Up, UpConfig, banner, voters};
 
 /// How long an orchestrator whose registry is empty listens for racks that exist: workers
@@ -31,27 +32,43 @@ const ADOPT_FOR: Duration = Duration::from_secs(3);
 pub async fn ork(settings: &Settings) -> Result<(), StartError> {
     let base = base(settings)?;
     let listener = bind(http(settings)).await?;
-    let slot = Slot::take_named(&settings.data_dir, "ork")?;
-    let node = starting(Box::pin(OrkNode::start(&base, slot, ADOPT_FOR))).await?;
+    let slot = Slot::take_series(&settings.data_dir, "ork")?;
+    let config = OrkConfig {
+        replicas: settings.ork_replicas,
+        replace_after: settings.replace_after,
+        adopt_for: ADOPT_FOR,
+        first: base.bootstrap.is_empty() && !base.looks_on_lan(),
+    };
+    let node = starting(&Tie::NONE, Box::pin(OrkNode::start(&base, slot, config))).await?;
     let health = OrkHealth::new(node.mesh.clone(), node.ork.clone());
-    serve_ops("ork", settings, listener, &node.mesh, Arc::new(health)).await?;
+    serve_ops("ork", settings, &Tie::NONE, listener, &node.mesh, Arc::new(health)).await?;
     node.stop().await;
     Ok(())
 }
 
-/// Runs a worker until it is told to stop.
+/// Runs a worker until it is told to stop; with `stop_with_stdin` also until its standard input, a
+/// pipe, is closed.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn worker(settings: &Settings, kind: Kind) -> Result<(), StartError> {
+pub async fn worker(
+    settings: &Settings,
+    kind: Kind,
+    stop_with_stdin: bool,
+) -> Result<(), StartError> {
+    let tie = &if stop_with_stdin { tie_to_stdin()? } else { Tie::NONE };
     let base = base(settings)?;
     let listener = bind(http(settings)).await?;
     let slot = Slot::take(&settings.data_dir)?;
-    let (racks, replicas) = (&settings.racks, settings.replicas);
-    let start = Box::pin(WorkerNode::start(&base, slot, kind, racks, replicas));
-    let node = starting(start).await?;
+    let config = WorkerConfig {
+        kind,
+        racks: settings.racks.clone(),
+        replicas: settings.replicas,
+        replace_after: settings.replace_after,
+    };
+    let node = starting(tie, Box::pin(WorkerNode::start(&base, slot, &config))).await?;
     let health = WorkerHealth::new(node.mesh.clone(), node.worker.clone());
-    serve_ops("worker", settings, listener, &node.mesh, Arc::new(health)).await?;
+    serve_ops("worker", settings, tie, listener, &node.mesh, Arc::new(health)).await?;
     node.stop().await;
     Ok(())
 }
@@ -64,7 +81,7 @@ pub async fn gateway(settings: &Settings) -> Result<(), StartError> {
     let base = base(settings)?;
     let listener = bind(http(settings)).await?;
     let config = gateway_config(settings, settings.replicas);
-    let (node, gateway) = starting(Box::pin(GatewayNode::start(&base, config))).await?;
+    let (node, gateway) = starting(&Tie::NONE, Box::pin(GatewayNode::start(&base, config))).await?;
     announce("gateway", &listener, &node.mesh)?;
     serve_gateway(settings, listener, gateway).await;
     node.stop().await;
@@ -88,7 +105,7 @@ pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
         bootstrap_timeout: settings.bootstrap_timeout,
     };
     let start = Box::pin(Up::start(&config, gateway_config(settings, voters(workers))));
-    let (up, gateway) = starting(start).await?;
+    let (up, gateway) = starting(&Tie::NONE, start).await?;
     let person = std::io::stdout().is_terminal();
     if person {
         let address = address(&listener)?;
@@ -107,7 +124,7 @@ pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
 async fn serve_gateway(settings: &Settings, listener: TcpListener, gateway: Gateway) {
     let router = gateway.router();
     let closing = async {
-        stop().await;
+        stop(&Tie::NONE).await;
         gateway.close().await;
     };
     serve(listener, router, serve_config(settings), closing).await;
@@ -116,13 +133,14 @@ async fn serve_gateway(settings: &Settings, listener: TcpListener, gateway: Gate
 async fn serve_ops(
     role: &str,
     settings: &Settings,
+    tie: &Tie,
     listener: TcpListener,
     mesh: &Mesh,
     health: Arc<dyn HealthSource>,
 ) -> Result<(), StartError> {
     let router: Router = ops_router(health, env!("CARGO_PKG_VERSION"));
     announce(role, &listener, mesh)?;
-    serve(listener, router, serve_config(settings), stop()).await;
+    serve(listener, router, serve_config(settings), stop(tie)).await;
     Ok(())
 }
 
@@ -136,20 +154,28 @@ fn announce(role: &str, listener: &TcpListener, mesh: &Mesh) -> Result<(), Start
 
 /// Starts a node, unless the process is told to stop before it is up: then what was begun is
 /// dropped, which every start has to cope with after a crash as well.
-async fn starting<T>(start: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
+async fn starting<T>(
+    tie: &Tie,
+    start: impl Future<Output = Result<T, StartError>>,
+) -> Result<T, StartError> {
     tokio::select! {
         started = start => started,
-        () = stop() => Err(StartError::Stopped),
+        () = stop(tie) => Err(StartError::Stopped),
     }
 }
 
 /// Waits until the process is told to stop.
-async fn stop() {
-    if let Err(error) = stop_requested().await {
+async fn stop(tie: &Tie) {
+    if let Err(error) = stop_requested(tie).await {
         tracing::error!(%error, "no signal handlers: only kill -9 stops this process");
         std::future::pending::<()>().await;
     }
     tracing::info!("stopping");
+}
+
+fn tie_to_stdin() -> Result<Tie, StartError> {
+    let what = "--stop-with-stdin wants a pipe for standard input".to_owned();
+    Tie::to_stdin().map_err(|source| StartError::Io { what, source })
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {

@@ -1,22 +1,25 @@
 //! One rack on one worker: where it is in its life, and what is asked of its log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::{
-    Action, AdmitMember, ApiError, Applied, Command, Kind, LogPage, MemberId, MemberRole,
-    MemberStatus, RackId, ReadLog, RequestId, SeatMember, TailLog,
+    Action, AdmitMember, ApiError, Applied, Charter, Command, Kind, LogPage, MemberId, MemberRole,
+    MemberStatus, RackId, ReadLog, RequestId, SeatMember, TailLog, UnseatMember, Unseated,
 };
 use bookmesh_rpc::mesh::ItemSink;
+use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::Things;
-use bookmesh_storage::{Health, Store};
+use bookmesh_storage::{Health, StoreError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use super::orks::Orks;
+use super::disk::Disk;
+use super::fill::Fills;
 use crate::consensus::Group;
-use crate::consensus::membership::{leader_in, members_in, state_in};
+use crate::consensus::membership::{Aims, leader_in, members_in, state_in};
 use crate::consensus::types::Seat;
 
 /// Records in one answer about the log.
@@ -33,14 +36,14 @@ pub struct Place {
     pub id: RackId,
     /// What it holds.
     pub kind: Kind,
-    /// How many voters it aims for.
-    pub replicas: usize,
+    /// What its group aims for.
+    pub aims: Arc<Aims>,
     /// The mesh.
     pub mesh: Mesh,
     /// The orchestrators.
     pub orks: Arc<Orks>,
     /// The disk.
-    pub store: Store,
+    pub disk: Disk,
 }
 
 /// One rack on one worker.
@@ -49,6 +52,17 @@ pub struct Rack {
     pub place: Place,
     group: RwLock<Option<Arc<Group<Things>>>>,
     stage: RwLock<Stage>,
+    verdict: RwLock<Verdict>,
+    /// What its log said of the rack when it was last looked at.
+    charter: RwLock<Option<Charter>>,
+    unseated: AtomicBool,
+    damage: RwLock<Option<StoreError>>,
+    /// What is filled from here and what is filled here.
+    pub(super) fills: Fills,
+    /// Held by whoever opens the member, or must not have it opened meanwhile.
+    pub(super) turn: Semaphore,
+    /// Its stage or its group has changed; the announcer waits for that.
+    pub(super) changed: Notify,
     /// Lists that may look through the view at once; a scan holds up what is to be applied.
     pub(super) scans: Semaphore,
 }
@@ -62,13 +76,38 @@ pub enum Stage {
     Seated,
     /// It can't go on, and an operator has to look; the text says at what.
     Failed(String),
+    /// The rack is out of use.
+    Retired,
+}
+
+/// What the orchestrators say of the history that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the one that counts.
+    Counts,
+    /// Another group bears the rack's name.
+    Superseded,
+    /// The rack is out of use.
+    Retired,
 }
 
 impl Rack {
     /// A rack that has done nothing yet.
     pub fn new(place: Place) -> Arc<Self> {
         let stage = RwLock::new(Stage::Waiting("starting".into()));
-        Arc::new(Self { place, group: RwLock::default(), stage, scans: Semaphore::new(MAX_SCANS) })
+        Arc::new(Self {
+            place,
+            group: RwLock::default(),
+            stage,
+            verdict: RwLock::new(Verdict::Counts),
+            charter: RwLock::default(),
+            unseated: AtomicBool::new(false),
+            damage: RwLock::default(),
+            fills: Fills::default(),
+            turn: Semaphore::new(1),
+            changed: Notify::new(),
+            scans: Semaphore::new(MAX_SCANS),
+        })
     }
 
     /// Where it is in its life.
@@ -78,10 +117,53 @@ impl Rack {
 
     pub(super) fn set_stage(&self, stage: Stage) {
         *self.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.changed.notify_one();
+    }
+
+    /// What the orchestrators said last.
+    pub(super) fn verdict(&self) -> Verdict {
+        *self.verdict.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The orchestrators have looked at what is here.
+    pub(super) fn judge(&self, verdict: Verdict) {
+        *self.verdict.write().unwrap_or_else(PoisonError::into_inner) = verdict;
+    }
+
+    /// Its data were wiped: nothing that was said of them holds any more.
+    pub(super) fn begin_anew(&self) {
+        self.judge(Verdict::Counts);
+        self.set_unseated(false);
+        *self.charter.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What its log said of the rack when it was last looked at.
+    pub(super) fn charter(&self) -> Option<Charter> {
+        *self.charter.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the others took this member out of the membership.
+    pub(super) fn is_unseated(&self) -> bool {
+        self.unseated.load(Ordering::Relaxed)
+    }
+
+    /// Its log is not what was written.
+    pub(super) fn set_damage(&self, damage: StoreError) {
+        *self.damage.write().unwrap_or_else(PoisonError::into_inner) = Some(damage);
+    }
+
+    /// What was found to be damaged, once.
+    pub(super) fn take_damage(&self) -> Option<StoreError> {
+        self.damage.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn set_unseated(&self, unseated: bool) {
+        self.unseated.store(unseated, Ordering::Relaxed);
     }
 
     pub(super) fn set_group(&self, group: Option<Arc<Group<Things>>>) {
         *self.group.write().unwrap_or_else(PoisonError::into_inner) = group;
+        self.changed.notify_one();
     }
 
     /// The member on this worker.
@@ -93,6 +175,7 @@ impl Rack {
         group.ok_or_else(|| match self.stage() {
             Stage::Waiting(why) | Stage::Failed(why) => self.unavailable(why),
             Stage::Seated => self.unavailable("its member is stopping"),
+            Stage::Retired => ApiError::RackRetired { rack: self.place.id.clone() },
         })
     }
 
@@ -102,7 +185,7 @@ impl Rack {
     /// # Errors
     /// [`ApiError::Unavailable`] with what the disk says.
     pub(super) fn writable(&self) -> Result<(), ApiError> {
-        match self.place.store.health() {
+        match self.place.disk.health() {
             Health::Healthy => Ok(()),
             Health::Full(why) | Health::Failed(why) => Err(self.unavailable(why)),
         }
@@ -117,7 +200,10 @@ impl Rack {
     /// # Errors
     /// Before there is one.
     pub fn status(&self) -> Result<MemberStatus, ApiError> {
-        let group = self.group()?;
+        let group = match self.group() {
+            Ok(group) => group,
+            Err(error) => return self.filled().ok_or(error),
+        };
         let metrics = group.metrics();
         let metrics = metrics.borrow();
         let shown = group.read(|shown| {
@@ -125,25 +211,30 @@ impl Rack {
                 shown.applied,
                 shown.hash,
                 shown.view.len() as u64,
-                shown.view.number().filter(|_| shown.view.confirmed()),
+                shown.view.charter().filter(|_| shown.view.confirmed()),
             )
         });
-        let (applied, head_hash, things, number) = shown;
+        let (applied, head_hash, things, charter) = shown;
+        if charter.is_some() {
+            *self.charter.write().unwrap_or_else(PoisonError::into_inner) = charter;
+        }
         let applied_index = applied.map_or(0, |id| id.index);
         Ok(MemberStatus {
             rack: self.place.id.clone(),
             kind: self.place.kind,
-            number,
+            charter,
             member: group.member(),
             state: state_in(&metrics),
             term: metrics.current_term,
             leader: leader_in(&metrics),
             members: members_in(&metrics),
             last_index: metrics.last_log_index.unwrap_or(0),
+            last_term: group.last_term(),
             committed_index: applied_index,
             applied_index,
             head_hash,
             things,
+            writable: self.writable().is_ok(),
         })
     }
 
@@ -157,8 +248,13 @@ impl Rack {
         request_id: RequestId,
         request: AdmitMember,
     ) -> Result<MemberId, ApiError> {
-        let action = Action::AdmitMember { peer: from, incarnation: request.incarnation };
-        let applied = self.confirmed()?.propose(Command { key: None, request_id, action }).await?;
+        let (group, incarnation) = (self.confirmed()?, request.incarnation);
+        // One that comes back has its number: the log need not say so again.
+        if let Some(member) = group.read(|shown| shown.view.member_of(from, incarnation)) {
+            return Ok(member);
+        }
+        let action = Action::AdmitMember { peer: from, incarnation };
+        let applied = group.propose(Command { key: None, request_id, action }).await?;
         match applied {
             Applied::Member(member) => Ok(member),
             other => Err(ApiError::internal(format!("admitting answered {other:?}"))),
@@ -177,6 +273,29 @@ impl Rack {
             return Err(ApiError::invalid("member", rule));
         }
         group.seat(request.member, Seat { peer: from, incarnation: request.incarnation }).await
+    }
+
+    /// Takes a member out of the membership, for it is about to stop.
+    ///
+    /// # Errors
+    /// Not the leader, another one's number, or no majority agreed in time.
+    pub async fn unseat(
+        &self,
+        from: PeerId,
+        deadline: Instant,
+        request: UnseatMember,
+    ) -> Result<Unseated, ApiError> {
+        let seat = Seat { peer: from, incarnation: request.incarnation };
+        self.group()?.unseat(request.member, &seat, deadline).await
+    }
+
+    /// Takes no more writes of users from here on.
+    ///
+    /// # Errors
+    /// Not the leader, or it holds things and is not forced.
+    pub async fn close(&self, request_id: RequestId, force: bool) -> Result<(), ApiError> {
+        let action = Action::CloseRack { force };
+        self.confirmed()?.propose(Command { key: None, request_id, action }).await.map(drop)
     }
 
     /// The group, once its founding is confirmed: before that nothing may be acknowledged.
@@ -240,6 +359,7 @@ impl Rack {
         loop {
             let why = match (self.stage(), self.status()) {
                 (Stage::Failed(why), _) => return Err(why),
+                (Stage::Retired, _) => return Err("the rack is retired".into()),
                 (_, Ok(status)) if status.leader.is_some() => return Ok(()),
                 (Stage::Waiting(why), Err(_)) => why,
                 (_, Err(error)) => error.to_string(),

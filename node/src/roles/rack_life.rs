@@ -1,4 +1,4 @@
-//! How a worker founds or joins a rack, and finds its way back after a crash at any point.
+//! A rack's life on a worker: founded or joined, kept going, left.
 //!
 //! ```text
 //!            ask the registry for the rack
@@ -9,51 +9,60 @@
 //!   write its name and number      open a replica with it
 //!   confirm it at the registry     ask to be seated: learner, then voter
 //!   write the confirmation         │
-//!              └────────► seated ◄──┘
+//!              └────────► seated ◄──┘◄─────────────────────────────┐
+//!                           │ tended: is it still a member,        │
+//!                           │ does its log still hold?             │
+//!                           ├── no member any more ────────────────┤
+//!                           ├── its log is damaged: wiped once     │
+//!                           │   another member leads, filled anew ─┘
+//!                           └── the worker stops: taken out of the membership
 //! ```
 //!
 //! Each step can be repeated, and what was decided is on disk before it is acted upon.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, AdmitMember, ApiError, Command, ConfirmRack, GetMember, Incarnation, MemberId,
-    MemberStatus, RackInfo, RegisterRack, RequestId, SeatMember, WatchRoutes,
+    ApiError, Charter, GroupId, MemberId, MemberState, MemberStatus, RackInfo, RegisterRack,
+    Unseated,
 };
-use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_storage::view::Things;
-use bookmesh_storage::{GroupName, MetaKey};
-use serde::{Deserialize, Serialize};
+use bookmesh_storage::{GroupName, StoreError};
 
-use super::rack::{Rack, Stage};
+use super::fill::NotFilled;
+use super::founding::{FOUNDER, found, was_confirmed};
+use super::identity::{Identity, Step};
+use super::joining::{elsewhere, join};
+use super::rack::{Rack, Stage, Verdict};
+use super::recover;
+use crate::consensus::filling::took_part;
+use crate::consensus::log_store::LogError;
+use crate::consensus::recovery::{self, RecoveryError};
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig, GroupError};
 
 /// How long one round of founding or joining may take before it starts again.
-const ROUND: Duration = Duration::from_secs(10);
-/// How long members elsewhere may take to say how they stand.
-const CONTACT: Duration = Duration::from_secs(1);
-/// The number that a rack's first member has.
-const FOUNDER: MemberId = 1;
+pub(super) const ROUND: Duration = Duration::from_secs(10);
+/// How long the registry may take to answer for a rack that is there anyway.
+const REGISTRY: Duration = Duration::from_secs(1);
 /// The pause before the next round, doubled each time up to the last.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often a seated member is looked at.
+const TEND: Duration = Duration::from_millis(500);
+/// How long a member may hear from no leader before others are asked how it stands.
+const UNLED: Duration = Duration::from_secs(2);
 
-/// What a member on this disk is, kept beside its log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    incarnation: Incarnation,
-    member: Option<MemberId>,
-    seated: bool,
-}
+/// What a rack says that was lost here, and that nobody else has.
+const LOST: &str = "its data were damaged here and set aside, and no other member answers: start \
+    one that has them";
 
 /// Why a round did not get there.
 #[derive(Debug, thiserror::Error)]
-enum Setback {
+pub(super) enum Setback {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -61,244 +70,373 @@ enum Setback {
     #[error(transparent)]
     Group(#[from] GroupError),
     #[error(transparent)]
-    Store(#[from] bookmesh_storage::StoreError),
+    Store(#[from] StoreError),
+    #[error("its data are none of this group's, as its other members have it")]
+    Foreign,
     #[error("{0}")]
     Other(String),
 }
 
-/// Brings the rack to its seat; returns when it is there, or can't ever be.
+impl From<NotFilled> for Setback {
+    fn from(error: NotFilled) -> Self {
+        match error {
+            NotFilled::Log(error) => Self::Group(error.into()),
+            NotFilled::OtherHistory { .. } => Self::Foreign,
+            NotFilled::NoSource(_) => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<RecoveryError> for Setback {
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::Log(error) => Self::Group(error.into()),
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl Setback {
+    /// The data here are of no use, but those of the other members are.
+    pub(super) const fn is_damage(&self) -> bool {
+        use StoreError::{BelowHighWater, Corrupt, CorruptValue};
+        let error = match self {
+            Self::Foreign | Self::Group(GroupError::Log(LogError::Record(_))) => return true,
+            Self::Store(error) | Self::Group(GroupError::Log(LogError::Store(error))) => error,
+            _ => return false,
+        };
+        matches!(error, BelowHighWater { .. } | Corrupt { .. } | CorruptValue { .. })
+    }
+}
+
+/// Brings the rack to its seat and keeps it there, until it is retired or the task is ended.
 pub async fn run(rack: Arc<Rack>) {
     let mut pause = PAUSE;
     loop {
-        match Box::pin(round(&rack)).await {
-            Ok(()) => break,
-            Err(setback @ (Setback::Store(_) | Setback::Group(GroupError::Log(_)))) => {
-                tracing::error!(rack = %rack.place.id, %setback, "the rack can't run on this disk");
-                rack.set_stage(Stage::Failed(setback.to_string()));
-                return;
+        let setback = match Box::pin(round(&rack)).await {
+            Ok(()) => {
+                rack.set_stage(Stage::Seated);
+                rack.place.mesh.provide(&rack.place.id.dht_key()).await;
+                tracing::info!(rack = %rack.place.id, "seated");
+                pause = PAUSE;
+                match Box::pin(tend(&rack)).await {
+                    Unwell::Retired => return retire(&rack).await,
+                    Unwell::Unseated => Setback::Other("it is no member any more".into()),
+                    Unwell::Superseded => Setback::Foreign,
+                    Unwell::Damaged(damage) => Setback::Store(damage),
+                    Unwell::Failed(why) => {
+                        close(&rack).await;
+                        Setback::Other(format!("its member has failed ({why})"))
+                    }
+                }
             }
-            Err(setback) => {
-                tracing::info!(rack = %rack.place.id, %setback, "not seated yet, trying again");
-                rack.set_stage(Stage::Waiting(setback.to_string()));
+            Err(Setback::Api(ApiError::RackRetired { .. })) => return retire(&rack).await,
+            Err(setback) => setback,
+        };
+        if setback.is_damage() {
+            close(&rack).await;
+            tracing::error!(rack = %rack.place.id, %setback, "its log is of no use");
+            rack.set_stage(Stage::Failed(setback.to_string()));
+            match rebuild(&rack).await {
+                Ok(()) => tracing::warn!(rack = %rack.place.id, "wiped, to be filled anew"),
+                Err(error) => tracing::warn!(rack = %rack.place.id, %error, "kept as it is"),
             }
+        } else {
+            tracing::info!(rack = %rack.place.id, %setback, "not seated, trying again");
+            rack.set_stage(Stage::Waiting(setback.to_string()));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    rack.set_stage(Stage::Seated);
-    rack.place.mesh.provide(&rack.place.id.dht_key()).await;
-    tracing::info!(rack = %rack.place.id, "seated");
 }
 
 async fn round(rack: &Rack) -> Result<(), Setback> {
     let store = open_store(rack).await?;
-    let mut identity = load_identity(&store).await?;
+    let mut identity = Identity::load(&store).await?;
     let context = Context::within(ROUND);
-    // Whoever has a number may be counted on by the others already, seated or not.
-    if let Some(member) = identity.member {
+    // Whoever has a number may be counted on by the others already, seated or not; but nobody
+    // counts on one that never took part, and its log may be filled in part only.
+    if let Some(member) = identity.member
+        && took_part(&store)?
+    {
         let group = open_group(rack, store.clone(), member).await?;
-        if identity.seated || is_seated(&group, &context).await {
-            identity.seated = true;
-            return save_identity(&store, &identity).await;
+        if identity.step == Step::Seated && !rack.is_unseated() {
+            return Ok(());
+        }
+        if identity.step == Step::Begun && is_seated(&group, &context).await {
+            identity.step = Step::Seated;
+            return identity.save(&store).await;
         }
     }
-    let number = match identity.member {
-        None => elsewhere(rack, &[], &context).await.and_then(|status| status.number),
-        Some(_) => None,
+    let charter = elsewhere(rack, &[], &context).await.and_then(|status| status.charter);
+    if charter.is_none() && must_join(rack)? {
+        return Err(Setback::Other(LOST.into()));
+    }
+    if let (Some(ours), Some(theirs)) = (rack.charter(), charter)
+        && is_superseded(ours, theirs)
+    {
+        return Err(Setback::Foreign);
+    }
+    let info = match registered(rack, &identity, charter, &context).await {
+        Ok(info) => info,
+        // The rack itself is there: the registry has nothing to add that it would need.
+        Err(_) if charter.is_some() => {
+            return rejoin(rack, &store, identity, &[], &context).await;
+        }
+        Err(error) => return Err(error.into()),
     };
+    if info.retired {
+        return Err(ApiError::RackRetired { rack: info.id }.into());
+    }
+    let me = rack.place.mesh.peer_id();
+    let founder = info.founder == me && info.incarnation == identity.incarnation;
+    if identity.step == Step::Begun && charter.is_none() {
+        if founder {
+            return found(rack, &store, identity, &info, &context).await;
+        }
+        if identity.member == Some(FOUNDER) && !is_confirmed(rack) {
+            // Another node was given this rack's founding while this one was away. Its own was
+            // never confirmed, so nothing was acknowledged here.
+            let founder = info.founder.short();
+            tracing::warn!(rack = %rack.place.id, founder, "another node founded it; joining");
+            close(rack).await;
+            wipe(rack).await?;
+            return Err(Setback::Other("its founding went to another node".into()));
+        }
+    }
+    rejoin(rack, &store, identity, &[info.founder], &context).await
+}
+
+/// Asks the registry for the rack. One that is there already needs no answer: then the wait for
+/// it is short.
+async fn registered(
+    rack: &Rack,
+    identity: &Identity,
+    charter: Option<Charter>,
+    context: &Context,
+) -> Result<RackInfo, CallError> {
+    let within = if charter.is_some() { REGISTRY } else { context.remaining() };
+    let context = Context { deadline: Instant::now() + within, ..context.clone() };
     let request = RegisterRack {
         rack: rack.place.id.clone(),
         kind: rack.place.kind,
         incarnation: identity.incarnation,
         // A rack that is there and that the registry forgot is not founded again.
-        number,
+        charter,
     };
-    let info = rack.place.orks.call(&context, request).await?;
-    let me = rack.place.mesh.peer_id();
-    if info.founder == me && info.incarnation == identity.incarnation && number.is_none() {
-        found(rack, &store, identity, &info, &context).await
-    } else if identity.member == Some(FOUNDER) {
-        // Another node was given this rack's founding while this one was away. Its own was never
-        // confirmed, so nothing was acknowledged here.
-        let founder = info.founder.short();
-        tracing::warn!(rack = %rack.place.id, founder, "another node founded it; joining");
-        if let Ok(group) = rack.group() {
-            rack.set_group(None);
-            group.stop().await;
-        }
-        let (disk, name) = (rack.place.store.clone(), GroupName::rack(&rack.place.id));
-        blocking(move || disk.wipe(&name)).await??;
-        Err(Setback::Other("its founding went to another node".into()))
-    } else {
-        join(rack, &store, identity, &info, &context).await
-    }
+    rack.place.orks.call(&context, request).await
+}
+
+async fn rejoin(
+    rack: &Rack,
+    store: &bookmesh_storage::Group,
+    identity: Identity,
+    contacts: &[PeerId],
+    context: &Context,
+) -> Result<(), Setback> {
+    join(rack, store, identity, contacts, context).await?;
+    rack.set_unseated(false);
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.store()?.joined(&name)).await??)
+}
+
+/// Whether this disk had the rack and lost it: then it must never be founded from here again.
+fn must_join(rack: &Rack) -> Result<bool, StoreError> {
+    Ok(rack.place.disk.store()?.must_join().contains(&GroupName::rack(&rack.place.id)))
+}
+
+fn is_confirmed(rack: &Rack) -> bool {
+    rack.group().is_ok_and(|group| group.read(|shown| shown.view.confirmed()))
 }
 
 /// Whether the rack's own log says that this member belongs to it: then a crash came between
 /// that and the note of it on this disk.
 async fn is_seated(group: &Group<Things>, context: &Context) -> bool {
-    let votes =
-        group.metrics().borrow().membership_config.voter_ids().any(|id| id == group.member());
-    if votes && group.member() == FOUNDER {
-        // A founder is alone: its log is applied once it leads.
-        return lead(group, context).await.is_ok()
-            && group.confirm().await.is_ok()
-            && group.read(|shown| shown.view.confirmed());
+    let alone = group.metrics().borrow().membership_config.voter_ids().eq([group.member()]);
+    if alone && group.member() == FOUNDER {
+        return was_confirmed(group, context).await;
     }
-    group.read(|shown| shown.membership.membership().get_node(&group.member()).is_some())
+    group.seat_of(group.member()).is_some()
 }
 
-async fn found(
-    rack: &Rack,
-    store: &bookmesh_storage::Group,
-    mut identity: Identity,
-    info: &RackInfo,
-    context: &Context,
-) -> Result<(), Setback> {
-    let me = rack.place.mesh.peer_id();
-    identity.member = Some(FOUNDER);
-    save_identity(store, &identity).await?;
-    let group = open_group(rack, store.clone(), FOUNDER).await?;
-    let incarnation = identity.incarnation;
-    group.begin(Seat { peer: me, incarnation }).await?;
-    lead(&group, context).await?;
+/// Why a seated member has to be seen to.
+#[derive(Debug)]
+enum Unwell {
+    /// Its log or its disk has failed.
+    Failed(String),
+    /// Its log is not what was written.
+    Damaged(StoreError),
+    /// The others took it out of the membership.
+    Unseated,
+    /// The rack was recovered without it.
+    Superseded,
+    /// The rack is out of use.
+    Retired,
+}
 
-    let (id, kind, number) = (info.id.clone(), info.kind, info.number);
-    propose(&group, context, Action::FoundRack { rack: id.clone(), kind, number }).await?;
-    propose(&group, context, Action::AdmitMember { peer: me, incarnation }).await?;
-    let confirm = ConfirmRack { rack: id.clone(), incarnation };
-    rack.place.orks.call(context, confirm).await?;
-    propose(&group, context, Action::ConfirmRack { rack: id, founder: me, incarnation }).await?;
+/// Looks after a seated member; returns when something has to be done.
+async fn tend(rack: &Rack) -> Unwell {
+    let mut asked = Instant::now();
+    loop {
+        tokio::time::sleep(TEND).await;
+        match rack.verdict() {
+            Verdict::Counts => {}
+            Verdict::Retired => return Unwell::Retired,
+            Verdict::Superseded => return Unwell::Superseded,
+        }
+        if let Some(damage) = rack.take_damage() {
+            return Unwell::Damaged(damage);
+        }
+        let Ok(group) = rack.group() else { return Unwell::Failed("it has ended".into()) };
+        if let Err(fatal) = &group.metrics().borrow().running_state {
+            return Unwell::Failed(fatal.to_string());
+        }
+        let well = group.is_led(UNLED) && group.seat_of(group.member()).is_some();
+        if well || asked.elapsed() < UNLED {
+            continue;
+        }
+        asked = Instant::now();
+        let Some(others) = elsewhere(rack, &[], &Context::within(UNLED)).await else { continue };
+        let Ok(own) = rack.status() else { continue };
+        if let Some(unwell) = compare(&own, &others) {
+            rack.set_unseated(matches!(unwell, Unwell::Unseated));
+            return unwell;
+        }
+    }
+}
 
-    identity.seated = true;
-    save_identity(store, &identity).await?;
-    tracing::info!(rack = %rack.place.id, number, "founded");
+/// How this member stands by what a leader elsewhere says.
+fn compare(own: &MemberStatus, leader: &MemberStatus) -> Option<Unwell> {
+    if leader.state != MemberState::Leader {
+        return None;
+    }
+    if let (Some(ours), Some(theirs)) = (own.charter, leader.charter)
+        && is_superseded(ours, theirs)
+    {
+        return Some(Unwell::Superseded);
+    }
+    let seated = leader.members.iter().any(|member| member.member == own.member);
+    (!seated && leader.term >= own.term).then_some(Unwell::Unseated)
+}
+
+/// Whether the rack was recovered without these data: they may have what it gave up.
+fn is_superseded(ours: Charter, theirs: Charter) -> bool {
+    let (ours, theirs) = (ours.lineage, theirs.lineage);
+    ours.founding == theirs.founding && ours.recoveries < theirs.recoveries
+}
+
+/// Takes this member out of the membership, since the worker is about to stop. What it has on
+/// disk stays, and is what it begins with when it comes back.
+pub async fn leave(rack: &Rack, within: Duration) {
+    if rack.stage() != Stage::Seated {
+        return;
+    }
+    let Ok(group) = rack.group() else { return };
+    if let Err(error) = try_leave(rack, &group, within).await {
+        tracing::warn!(rack = %rack.place.id, %error, "stopping without having left");
+    }
+}
+
+async fn try_leave(rack: &Rack, group: &Group<Things>, within: Duration) -> Result<(), Setback> {
+    let store = open_store(rack).await?;
+    let mut identity = Identity::load(&store).await?;
+    let seat = Seat { peer: rack.place.mesh.peer_id(), incarnation: identity.incarnation };
+    match group.leave(&seat, within).await? {
+        Unseated::Left => {
+            identity.step = Step::Left;
+            identity.save(&store).await?;
+            rack.set_unseated(true);
+            tracing::info!(rack = %rack.place.id, "left");
+        }
+        Unseated::Needed => tracing::info!(rack = %rack.place.id, "stays its last voter"),
+    }
     Ok(())
 }
 
-async fn join(
-    rack: &Rack,
-    store: &bookmesh_storage::Group,
-    mut identity: Identity,
-    info: &RackInfo,
-    context: &Context,
-) -> Result<(), Setback> {
-    let leader = find_leader(rack, info, context).await?;
-    let mesh = &rack.place.mesh;
-    let (id, incarnation) = (rack.place.id.clone(), identity.incarnation);
-    let admit = AdmitMember { rack: id.clone(), incarnation };
-    let member = mesh.call(leader, context, admit).await?;
-    identity.member = Some(member);
-    save_identity(store, &identity).await?;
-    open_group(rack, store.clone(), member).await?;
-    mesh.call(leader, context, SeatMember { rack: id, member, incarnation }).await?;
-    identity.seated = true;
-    save_identity(store, &identity).await?;
-    tracing::info!(rack = %rack.place.id, member, leader = %leader.short(), "joined");
-    Ok(())
-}
-
-/// Asks everyone who may hold the rack who leads it.
-async fn find_leader(rack: &Rack, info: &RackInfo, context: &Context) -> Result<PeerId, Setback> {
-    let mut contacts = routed(rack, context).await;
-    contacts.push(info.founder);
-    let status = elsewhere(rack, &contacts, context).await;
-    let leader = status.and_then(|status| status.leader);
-    leader.ok_or_else(|| Setback::Other("no member that can be reached knows its leader".into()))
-}
-
-/// How a member on another node stands, one that knows its leader first: those the DHT names,
-/// and these. All are asked at once.
-async fn elsewhere(rack: &Rack, contacts: &[PeerId], context: &Context) -> Option<MemberStatus> {
-    let mesh = &rack.place.mesh;
-    let mut contacts: BTreeSet<_> = contacts.iter().copied().collect();
-    contacts.extend(mesh.providers(&rack.place.id.dht_key(), context).await);
-    contacts.remove(&mesh.peer_id());
-    let deadline = context.deadline.min(Instant::now() + CONTACT);
-    let context = Context { deadline, ..context.clone() };
-    let asked = contacts.into_iter().map(|contact| {
-        let request = GetMember { rack: rack.place.id.clone() };
-        mesh.call(contact, &context, request)
-    });
-    let statuses = futures::future::join_all(asked).await.into_iter().flatten();
-    statuses.max_by_key(|status| (status.leader.is_some(), status.term))
-}
-
-/// Who holds the rack, by the orchestrator's routes.
-async fn routed(rack: &Rack, context: &Context) -> Vec<PeerId> {
-    let Some(ork) = rack.place.orks.current() else { return Vec::new() };
-    let Ok(mut routes) = rack.place.mesh.stream(ork, context, WatchRoutes).await else {
-        return Vec::new();
+/// Wipes what is here, once a leader elsewhere can fill it again; without one it is all there is.
+async fn rebuild(rack: &Rack) -> Result<(), Setback> {
+    let context = Context::within(ROUND);
+    let others = elsewhere(rack, &[], &context).await;
+    let leader = others.filter(|others| others.state == MemberState::Leader);
+    let Some(theirs) = leader.and_then(|leader| leader.charter) else {
+        let why = "no other member leads the rack now, so nothing could fill this one again";
+        return Err(Setback::Other(why.into()));
     };
-    let first = tokio::time::timeout(context.remaining(), routes.next()).await;
-    let Ok(Some(Ok(table))) = first else { return Vec::new() };
-    let route = table.racks.into_iter().find(|route| route.id == rack.place.id);
-    route.map_or_else(Vec::new, |route| route.leader.into_iter().chain(route.members).collect())
-}
-
-async fn lead(group: &Group<Things>, context: &Context) -> Result<(), Setback> {
-    let mut metrics = group.metrics();
-    let led = metrics.wait_for(|metrics| metrics.current_leader == Some(metrics.id));
-    match tokio::time::timeout(context.remaining(), led).await {
-        Ok(Ok(_)) => Ok(()),
-        _ => Err(Setback::Other("the new group has no leader yet".into())),
+    if rack.charter().is_some_and(|own| own.lineage.founding != theirs.lineage.founding) {
+        let why = "another rack bears this name; give one of the two another, or remove one";
+        return Err(Setback::Other(why.into()));
     }
-}
-
-async fn propose(group: &Group<Things>, context: &Context, action: Action) -> Result<(), Setback> {
-    let request_id: RequestId = context.request_id.clone();
-    group.propose(Command { key: None, request_id, action }).await?;
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    blocking(move || disk.store()?.rebuild(&name)).await??;
+    rack.begin_anew();
     Ok(())
 }
 
-async fn open_group(
+async fn retire(rack: &Rack) {
+    close(rack).await;
+    rack.place.mesh.stop_providing(&rack.place.id.dht_key()).await;
+    tracing::warn!(rack = %rack.place.id, "retired; its data stay on disk");
+    rack.set_stage(Stage::Retired);
+}
+
+/// Stops the member, if one runs.
+pub(super) async fn close(rack: &Rack) {
+    if let Ok(group) = rack.group() {
+        rack.set_group(None);
+        group.stop().await;
+    }
+}
+
+async fn wipe(rack: &Rack) -> Result<(), Setback> {
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.store()?.wipe(&name)).await??)
+}
+
+pub(super) async fn open_group(
     rack: &Rack,
     store: bookmesh_storage::Group,
     member: MemberId,
 ) -> Result<Arc<Group<Things>>, Setback> {
+    let _turn = rack.turn.acquire().await.map_err(ApiError::internal)?;
     if let Ok(group) = rack.group()
         && group.member() == member
     {
         return Ok(group);
     }
+    let recovery = recovery::carry_out(&store).await?;
+    let disk = store.clone();
     let config = GroupConfig {
         mesh: rack.place.mesh.clone(),
-        name: Some(rack.place.id.clone()),
+        name: GroupId::Rack(rack.place.id.clone()),
         store,
         member,
-        voters: rack.place.replicas,
+        aims: rack.place.aims.clone(),
     };
     let group = Group::open(config).await?;
+    if let Some(recovery) = recovery
+        && let Err(error) = recover::finish(&group, &disk, &recovery).await
+    {
+        group.stop().await;
+        return Err(error.into());
+    }
     rack.set_group(Some(group.clone()));
     Ok(group)
 }
 
+/// Opens the member that stands on disk.
+pub(super) async fn reopen(rack: &Rack, member: MemberId) -> Result<(), Setback> {
+    let store = open_store(rack).await?;
+    open_group(rack, store, member).await?;
+    rack.set_stage(Stage::Seated);
+    Ok(())
+}
+
 async fn open_store(rack: &Rack) -> Result<bookmesh_storage::Group, Setback> {
-    let (store, name) = (rack.place.store.clone(), GroupName::rack(&rack.place.id));
-    Ok(blocking(move || store.group(&name)).await??)
+    let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));
+    Ok(blocking(move || disk.group(&name)).await??)
 }
 
-async fn load_identity(store: &bookmesh_storage::Group) -> Result<Identity, Setback> {
-    if let Some(bytes) = store.get(MetaKey::Member)? {
-        return codec::decode(&bytes)
-            .map_err(|error| Setback::Other(format!("the member's identity: {error}")));
-    }
-    let incarnation = Incarnation::generate();
-    let identity = Identity { incarnation, member: None, seated: false };
-    save_identity(store, &identity).await?;
-    Ok(identity)
-}
-
-async fn save_identity(
-    store: &bookmesh_storage::Group,
-    identity: &Identity,
-) -> Result<(), Setback> {
-    let value = codec::encode(identity).map_err(ApiError::internal)?.into();
-    let store = store.clone();
-    Ok(blocking(move || store.put_blocking(MetaKey::Member, value)).await??)
-}
-
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Setback> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Command, Consistency, ForgetThings, GetThing, ListThings, MAX_BATCH,
-    RegisterThing, RegisterThings, Registered, RequestId, RequestKey, Thing, ThingId, ThingList,
-    ThingRead, UpdateThing,
+    MemberState, RegisterThing, RegisterThings, Registered, RequestId, RequestKey, SettleKey,
+    Thing, ThingId, ThingList, ThingRead, UpdateThing,
 };
 
 use super::rack::Rack;
+use crate::consensus::membership::state_in;
 
 /// The most things of one page.
 const MAX_PAGE: u32 = 1_000;
@@ -31,6 +32,8 @@ impl Rack {
         let action = Action::Register { thing: request.thing, on_conflict: Default::default() };
         match self.write(request_id, request.key, action).await? {
             Applied::Registered(_, thing) | Applied::Thing(thing) => Ok(thing),
+            // Its key was settled: a later attempt is in another rack's hands.
+            Applied::Done => Err(self.unavailable("another rack takes the write with this key")),
             other => Err(unexpected(&other)),
         }
     }
@@ -53,11 +56,12 @@ impl Rack {
         }
         self.writable()?;
         let group = self.confirmed()?;
+        group.read(|shown| shown.view.has_room_for(&key))?;
         let mut waiting = Vec::with_capacity(count);
         for (part, thing) in (0..).zip(things) {
             let queued = match thing.faults().check() {
                 Ok(()) => {
-                    let key = Some(RequestKey { part, ..key });
+                    let key = Some(key.with_part(part));
                     let action = Action::Register { thing, on_conflict };
                     let command = Command { key, request_id: request_id.clone(), action };
                     Ok(group.proposer().enqueue(command).await?)
@@ -117,10 +121,28 @@ impl Rack {
         }
     }
 
+    /// Takes a client's key out of use, or answers what was registered under it.
+    ///
+    /// # Errors
+    /// The key's own first error, not the leader, unavailable.
+    pub async fn settle(
+        &self,
+        request_id: RequestId,
+        request: SettleKey,
+    ) -> Result<Option<Arc<Thing>>, ApiError> {
+        let key = RequestKey::Client(request.key);
+        match self.write(request_id, key, Action::Settle).await? {
+            Applied::Done => Ok(None),
+            Applied::Registered(_, thing) | Applied::Thing(thing) => Ok(Some(thing)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// One thing.
     ///
     /// # Errors
-    /// No such thing, and for a linearizable read: not the leader, unavailable.
+    /// No such thing; for a linearizable read not the leader, unavailable; for an eventual one too
+    /// far behind, or nothing to read yet.
     pub async fn get(&self, request: GetThing) -> Result<ThingRead, ApiError> {
         let GetThing { id, consistency, .. } = request;
         let group = self.fresh(consistency).await?;
@@ -134,7 +156,7 @@ impl Rack {
     /// One page of things.
     ///
     /// # Errors
-    /// For a linearizable read: not the leader, unavailable.
+    /// As [`Rack::get`].
     pub async fn list(&self, mut request: ListThings) -> Result<ThingList, ApiError> {
         request.limit = request.limit.min(MAX_PAGE);
         let group = self.fresh(request.consistency).await?;
@@ -162,7 +184,19 @@ impl Rack {
                 group.confirm().await?;
                 self.confirmed()
             }
-            Consistency::Eventual => self.group(),
+            Consistency::Eventual { max_lag_ms: None } => self.confirmed(),
+            Consistency::Eventual { max_lag_ms: Some(most) } => {
+                let group = self.confirmed()?;
+                let lag_ms = group.lag_ms();
+                if lag_ms.is_some_and(|lag| lag <= u64::from(most)) {
+                    return Ok(group);
+                }
+                if state_in(&group.metrics().borrow()) != MemberState::Leader {
+                    return Err(ApiError::TooFarBehind { rack: self.place.id.clone(), lag_ms });
+                }
+                group.confirm().await?;
+                Ok(group)
+            }
         }
     }
 
@@ -174,6 +208,7 @@ impl Rack {
     ) -> Result<Applied, ApiError> {
         self.writable()?;
         let group = self.confirmed()?;
+        group.read(|shown| shown.view.has_room_for(&key))?;
         group.propose(Command { key: Some(key), request_id, action }).await
     }
 
@@ -188,13 +223,13 @@ impl Rack {
 }
 
 /// One command's outcome as one item's: its own errors stay with it, those of the rack end the
-/// whole call.
+/// whole call, as does a key that was another's: then none of them was applied.
 fn batch_item(outcome: Result<Applied, ApiError>) -> Result<BatchItem, ApiError> {
-    use ApiError::{Conflict, Invalid, KeyConflict};
+    use ApiError::{Conflict, Invalid};
     match outcome {
         Ok(Applied::Registered(registered, thing)) => Ok(Ok((registered, thing.id))),
         Ok(other) => Err(unexpected(&other)),
-        Err(error @ (Conflict { .. } | Invalid(_) | KeyConflict)) => Ok(Err(error)),
+        Err(error @ (Conflict { .. } | Invalid(_))) => Ok(Err(error)),
         Err(error) => Err(error),
     }
 }

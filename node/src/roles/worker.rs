@@ -2,26 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bookmesh_rpc::PeerId;
-use bookmesh_rpc::api::{ApiError, RackId, Reply, Request, StreamRequest};
+use bookmesh_rpc::api::{Announced, ApiError, GroupId, RackId, Reply, Request, StreamRequest};
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::rack::{Place, Rack};
+use super::rack::{Place, Rack, Verdict};
 use super::rack_life;
+use crate::consensus::membership::Aims;
 
 /// The racks of one worker. They are fixed when it starts.
 pub struct Worker {
     racks: BTreeMap<RackId, Arc<Rack>>,
+    aims: Arc<Aims>,
 }
 
 impl Worker {
     /// A worker that holds these places; their racks come to life once [`Worker::live`] runs.
-    pub fn new(places: Vec<Place>) -> Arc<Self> {
+    pub fn new(places: Vec<Place>, aims: Arc<Aims>) -> Arc<Self> {
         let racks = places.into_iter().map(|place| (place.id.clone(), Rack::new(place)));
-        Arc::new(Self { racks: racks.collect() })
+        Arc::new(Self { racks: racks.collect(), aims })
     }
 
     /// Its racks, by name.
@@ -32,6 +35,27 @@ impl Worker {
     /// Founds or joins every rack; the tasks end when each is seated.
     pub fn live(&self) -> JoinSet<()> {
         self.racks.values().cloned().map(rack_life::run).collect()
+    }
+
+    /// What an orchestrator answered to an announcement: whose history counts, and what the mesh
+    /// aims for.
+    pub fn heard(&self, announced: &Announced) {
+        for rack in self.racks.values() {
+            let id = &rack.place.id;
+            if announced.retired.contains(id) {
+                rack.judge(Verdict::Retired);
+            } else if announced.superseded.contains(id) {
+                rack.judge(Verdict::Superseded);
+            }
+        }
+        self.aims.follow(&announced.settings);
+    }
+
+    /// Takes the members of all racks out of their groups, at once, since this worker is about to
+    /// stop. Gives up `within` a time.
+    pub async fn leave(&self, within: Duration) {
+        let leaving = self.racks.values().map(|rack| rack_life::leave(rack, within));
+        futures::future::join_all(leaving).await;
     }
 
     /// Stops the members of all racks, at once.
@@ -49,27 +73,41 @@ impl Worker {
         self.racks.get(id).ok_or_else(|| ApiError::NotMember { rack: id.clone() })
     }
 
+    fn rack_of(&self, group: &GroupId) -> Result<&Arc<Rack>, ApiError> {
+        match group {
+            GroupId::Rack(rack) => self.rack(rack),
+            GroupId::Registry => Err(not_served("the registry")),
+        }
+    }
+
     async fn answer(
         &self,
         from: PeerId,
         context: Context,
         request: Request,
     ) -> Result<Reply, ApiError> {
-        let id = context.request_id;
+        let id = context.request_id.clone();
         Ok(match request {
             Request::Ping(ping) => Reply::Ping(ping.payload),
             Request::Consensus(message) => {
-                let rack = message.group.ok_or_else(|| not_served("the registry's consensus"))?;
-                let group = self.rack(&rack)?.group()?;
+                let group = self.rack_of(&message.group)?.group()?;
                 Reply::Consensus(group.answer(from, message.to, &message.body).await?)
             }
             Request::GetMember(get) => Reply::GetMember(self.rack(&get.rack)?.status()?),
             Request::AdmitMember(admit) => {
-                Reply::AdmitMember(self.rack(&admit.rack)?.admit(from, id, admit).await?)
+                Reply::AdmitMember(self.rack_of(&admit.group)?.admit(from, id, admit).await?)
             }
             Request::SeatMember(seat) => {
-                self.rack(&seat.rack)?.seat(from, seat).await?;
+                self.rack_of(&seat.group)?.seat(from, seat).await?;
                 Reply::SeatMember(())
+            }
+            Request::UnseatMember(unseat) => {
+                let rack = self.rack_of(&unseat.group)?;
+                Reply::UnseatMember(rack.unseat(from, context.deadline, unseat).await?)
+            }
+            Request::CloseRack(close) => {
+                self.rack(&close.rack)?.close(id, close.force).await?;
+                Reply::CloseRack(())
             }
             Request::RegisterThing(register) => {
                 Reply::RegisterThing(self.rack(&register.rack)?.register(id, register).await?)
@@ -83,17 +121,28 @@ impl Worker {
             Request::ForgetThings(forget) => {
                 Reply::ForgetThings(self.rack(&forget.rack)?.forget(id, forget).await?)
             }
+            Request::SettleKey(settle) => {
+                Reply::SettleKey(self.rack(&settle.rack)?.settle(id, settle).await?)
+            }
             Request::GetThing(get) => Reply::GetThing(self.rack(&get.rack)?.get(get).await?),
             Request::ListThings(list) => {
                 Reply::ListThings(self.rack(&list.rack)?.list(list).await?)
             }
             Request::ReadLog(read) => Reply::ReadLog(self.rack(&read.rack)?.read_log(read).await?),
+            Request::RecoverRack(recover) => {
+                let rack = self.rack(&recover.rack)?.clone();
+                Reply::RecoverRack(rack.recover(id, recover).await?)
+            }
             Request::Announce(_)
             | Request::RegisterRack(_)
             | Request::ConfirmRack(_)
             | Request::ListRacks(_)
             | Request::GetRack(_)
-            | Request::ListNodes(_) => return Err(not_served(request.method())),
+            | Request::ListNodes(_)
+            | Request::RetireRack(_)
+            | Request::GetSettings(_)
+            | Request::SetSettings(_)
+            | Request::GetRegistry(_) => return Err(not_served(request.method())),
         })
     }
 }
@@ -126,6 +175,9 @@ impl Service for Worker {
             match request {
                 StreamRequest::TailLog(tail) => {
                     self.rack(&tail.rack)?.clone().tail_log(tail, items).await
+                }
+                StreamRequest::FillReplica(fill) => {
+                    self.rack(&fill.rack)?.fill_replica(fill, items).await
                 }
                 StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
             }

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
+use crate::support::rack::{agreement, leader};
 use crate::support::{Api, Process, eventually, mesh};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,14 +14,14 @@ async fn writes_go_on_without_the_leader_and_histories_agree() {
     let mut workers: Vec<Option<Process>> = (0..3).map(|number| Some(start(number))).collect();
     let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
     let api = Api::new(gateway.http());
-    eventually("three voters", || async { (voters(&api).await == 3).then_some(()) }).await;
+    agreement(&api, mesh::RACK, 3).await;
 
     let mut acknowledged = BTreeSet::new();
     for round in 0..3 {
         for number in 0..10 {
             acknowledged.insert(add(&api, &format!("Book {round}.{number}")).await);
         }
-        let leader = leader(&api).await;
+        let leader = leader(&api, mesh::RACK).await;
         let at = workers
             .iter()
             .position(|worker| worker.as_ref().is_some_and(|it| it.ready["peer"] == leader))
@@ -30,7 +29,7 @@ async fn writes_go_on_without_the_leader_and_histories_agree() {
         workers[at].take().unwrap().kill();
         acknowledged.insert(add(&api, &format!("Book {round} without its leader")).await);
         workers[at] = Some(start(at));
-        eventually("one history on all three", || async { agree(&api).await.then_some(()) }).await;
+        agreement(&api, mesh::RACK, 3).await;
     }
     assert_eq!(acknowledged.len(), 33, "every book has an id of its own");
     for id in &acknowledged {
@@ -45,31 +44,4 @@ async fn add(api: &Api, name: &str) -> String {
         (answer.status == 201).then(|| answer.body["data"]["id"].as_str().unwrap().to_owned())
     })
     .await
-}
-
-async fn members(api: &Api) -> Vec<Value> {
-    let answer = api.get(&format!("/racks/{}", mesh::RACK)).await;
-    answer.body["data"]["members"].as_array().cloned().unwrap_or_default()
-}
-
-async fn voters(api: &Api) -> usize {
-    members(api).await.iter().filter(|member| member["role"] == "voter").count()
-}
-
-async fn leader(api: &Api) -> String {
-    eventually("a leader", || async {
-        api.rack(mesh::RACK).await["leader"].as_str().map(str::to_owned)
-    })
-    .await
-}
-
-async fn agree(api: &Api) -> bool {
-    let members = members(api).await;
-    let heads: BTreeSet<_> = members
-        .iter()
-        .map(|member| (member["head_hash"].to_string(), member["applied_index"].to_string()))
-        .collect();
-    members.len() == 3
-        && heads.len() == 1
-        && members.iter().all(|member| member["state"] != "unreachable")
 }

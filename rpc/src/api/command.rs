@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiError, Incarnation, Kind, MemberId, NewThing, OnConflict, RackId, RackInfo, Registered,
-    RequestId, RequestKey, StatusRule, Thing, ThingId, ThingPatch,
+    ApiError, Charter, Incarnation, Kind, MemberId, NewThing, OnConflict, RackId, RackInfo,
+    Registered, RequestId, RequestKey, Settings, StatusRule, Thing, ThingId, ThingPatch,
 };
 use crate::peer::PeerId;
 
@@ -44,6 +44,18 @@ pub enum Action {
         kind: Kind,
         /// Number within its kind.
         number: u32,
+        /// The founder's data.
+        founding: Incarnation,
+    },
+    /// The first entry of a rack after its majority was given up: it counts its recoveries.
+    RecoverRack {
+        /// The one that is left.
+        member: MemberId,
+    },
+    /// The rack takes no more writes.
+    CloseRack {
+        /// Even while it holds things.
+        force: bool,
     },
     /// Hands out the next member number to a node's data, or the one it has already.
     AdmitMember {
@@ -77,6 +89,8 @@ pub enum Action {
         /// Only at this version.
         if_version: Option<u64>,
     },
+    /// Nothing, under a client's key: see [`super::SettleKey`].
+    Settle,
     /// Registry: a rack's name is wanted by a founder.
     RegisterRack {
         /// Name.
@@ -87,8 +101,18 @@ pub enum Action {
         founder: PeerId,
         /// With which data.
         incarnation: Incarnation,
-        /// The number that the rack's own log has, when it was founded before this registry was.
-        number: Option<u32>,
+        /// What the rack's own log says, when it was founded before this registry was.
+        charter: Option<Charter>,
+    },
+    /// Registry: a rack is out of use.
+    RetireRack {
+        /// Name.
+        rack: RackId,
+    },
+    /// Registry: replaces the settings of the mesh.
+    SetSettings {
+        /// All of them.
+        settings: Settings,
     },
     /// Registry: the founder's group has begun.
     ConfirmRack {
@@ -98,6 +122,11 @@ pub enum Action {
         founder: PeerId,
         /// With which data.
         incarnation: Incarnation,
+    },
+    /// The first entry of the registry: what tells it from one that began elsewhere.
+    BeginRegistry {
+        /// The beginner's data.
+        founding: Incarnation,
     },
 }
 
@@ -119,4 +148,6 @@ pub enum Applied {
     Forgotten(Vec<Arc<Thing>>),
     /// A rack, as the registry has it.
     Rack(RackInfo),
+    /// The settings of the mesh.
+    Settings(Settings),
 }

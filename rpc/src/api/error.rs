@@ -39,6 +39,20 @@ pub enum ApiError {
         /// Which.
         rack: RackId,
     },
+    /// It is out of use: it takes no more writes.
+    #[error("rack {rack} was retired")]
+    RackRetired {
+        /// Which.
+        rack: RackId,
+    },
+    /// It holds things, and was to be retired only if it held none.
+    #[error("rack {rack} still holds things ({things}): move or remove them first, or use force")]
+    RackNotEmpty {
+        /// Which.
+        rack: RackId,
+        /// How many.
+        things: u64,
+    },
     /// Somebody else has the book.
     #[error("book {id} is checked out")]
     CheckedOut {
@@ -68,6 +82,32 @@ pub enum ApiError {
     /// The request key was used for another request.
     #[error("this request key was used for another request")]
     KeyConflict,
+    /// The rack remembers as many clients' keys as it may, so it can't take another. Nothing was
+    /// applied.
+    #[error(
+        "{what} remembers {most} idempotency keys, the most it may; \
+         the oldest is forgotten in {free_in_s} s"
+    )]
+    KeysFull {
+        /// The rack.
+        what: String,
+        /// How many answers that is.
+        most: u32,
+        /// When the oldest goes, in seconds.
+        free_in_s: u64,
+    },
+    /// The write was sent before and may have been applied, but its answer is no longer known.
+    #[error("the outcome of this request is no longer known; read before you send it again")]
+    OutcomeForgotten,
+    /// This member's view is older than the reader takes; another may do.
+    #[error("this member of {rack} is {} behind its leader", lag(.lag_ms))]
+    TooFarBehind {
+        /// Which rack.
+        rack: RackId,
+        /// By how much, milliseconds; `None` when it has not heard of its leader for long, or
+        /// never.
+        lag_ms: Option<u64>,
+    },
     /// Writes and linearizable reads go to the leader; ask it instead.
     #[error("not the leader of {rack}")]
     NotLeader {
@@ -126,6 +166,10 @@ impl ApiError {
     pub fn internal(what: impl std::fmt::Display) -> Self {
         Self::Internal { what: what.to_string() }
     }
+}
+
+fn lag(lag_ms: &Option<u64>) -> String {
+    lag_ms.map_or_else(|| "an unknown time".to_owned(), |lag| format!("{lag} ms"))
 }
 
 fn list(errors: &[FieldError]) -> String {

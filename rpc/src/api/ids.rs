@@ -234,18 +234,35 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Names one write, so that however often it is sent it is applied once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RequestKey {
-    /// Random, drawn once by each process that sends writes.
-    pub session: u128,
-    /// Counts the session's writes.
-    pub sequence: u64,
-    /// The place within a batch, 0 for a single write.
-    pub part: u32,
+/// One consensus group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GroupId {
+    /// The orchestrators'.
+    Registry,
+    /// A rack's.
+    Rack(RackId),
 }
 
-/// The number of a member of a rack. The rack's own log hands them out, each once.
+impl GroupId {
+    /// The rack, unless it is the registry.
+    pub const fn rack(&self) -> Option<&RackId> {
+        match self {
+            Self::Registry => None,
+            Self::Rack(rack) => Some(rack),
+        }
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry => f.write_str("the registry"),
+            Self::Rack(rack) => rack.fmt(f),
+        }
+    }
+}
+
+/// The number of a member of a group. The group's own log hands them out, each once.
 pub type MemberId = u64;
 
 /// Made with a member's data and gone with it: the same node with a wiped disk is another one.
@@ -256,6 +273,12 @@ impl Incarnation {
     /// A new one, random.
     pub fn generate() -> Self {
         Self(rand::random())
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
     }
 }
 

@@ -65,6 +65,39 @@ pub struct LogPage {
     pub committed_index: u64,
 }
 
+/// A rack's committed log as its replicas keep it, for one that is being filled. It ends with the
+/// last entry that was committed when it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillReplica {
+    /// Which rack.
+    pub rack: RackId,
+    /// The first index wanted.
+    pub from: u64,
+}
+
+/// Some committed entries as replicas keep them. Every answer has one page at least, so that it
+/// says how far its source is; the entries are sent many at a time, since most are small.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillPage {
+    /// Each the next of the one before.
+    pub records: Vec<FillRecord>,
+    /// The last committed index of the source, to tell how far there is to go.
+    pub committed_index: u64,
+}
+
+/// One committed entry as replicas keep it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillRecord {
+    /// Its place, from 0.
+    pub index: u64,
+    /// What consensus keeps beside the commands; opaque here.
+    pub head: Bytes,
+    /// The encoded [`super::Batch`], or nothing.
+    pub commands: Bytes,
+    /// The chain after it.
+    pub hash: Hash,
+}
+
 /// A rack's committed log from an index on, and then as it grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailLog {

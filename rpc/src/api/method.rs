@@ -17,8 +17,8 @@ pub struct Ping {
 /// A message of a consensus group, opaque to the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consensus {
-    /// The group: a rack, or `None` for the orchestrators' registry.
-    pub group: Option<RackId>,
+    /// The group.
+    pub group: GroupId,
     /// The member it is for; one that has another number refuses it.
     pub to: MemberId,
     /// The encoded message.
@@ -114,20 +114,28 @@ macro_rules! streams {
 methods! {
     Ping = "ping": Ping => Bytes;
     Consensus = "consensus": Consensus => Bytes;
-    Announce = "announce": Announce => ();
+    Announce = "announce": Announce => Announced;
     RegisterRack = "registerRack": RegisterRack => RackInfo;
     ConfirmRack = "confirmRack": ConfirmRack => RackInfo;
+    RetireRack = "retireRack": RetireRack => RackInfo;
+    GetSettings = "getSettings": GetSettings => Settings;
+    SetSettings = "setSettings": SetSettings => Settings;
+    GetRegistry = "getRegistry": GetRegistry => RegistryStatus;
     ListRacks = "listRacks": ListRacks => Vec<RackInfo>;
     GetRack = "getRack": GetRack => RackInfo;
     ListNodes = "listNodes": ListNodes => Vec<NodeInfo>;
     GetMember = "getMember": GetMember => MemberStatus;
     AdmitMember = "admitMember": AdmitMember => MemberId;
     SeatMember = "seatMember": SeatMember => ();
+    UnseatMember = "unseatMember": UnseatMember => Unseated;
+    CloseRack = "closeRack": CloseRack => ();
+    RecoverRack = "recoverRack": RecoverRack => MemberStatus;
     RegisterThing = "registerThing": RegisterThing => Arc<Thing>;
     RegisterThings = "registerThings": RegisterThings
         => Vec<Result<(Registered, ThingId), ApiError>>;
     UpdateThing = "updateThing": UpdateThing => Arc<Thing>;
     ForgetThings = "forgetThings": ForgetThings => Vec<Arc<Thing>>;
+    SettleKey = "settleKey": SettleKey => Option<Arc<Thing>>;
     GetThing = "getThing": GetThing => ThingRead;
     ListThings = "listThings": ListThings => ThingList;
     ReadLog = "readLog": ReadLog => LogPage;
@@ -135,5 +143,6 @@ methods! {
 
 streams! {
     TailLog = "tailLog": TailLog => LogRecord;
+    FillReplica = "fillReplica": FillReplica => FillPage;
     WatchRoutes = "watchRoutes": WatchRoutes => RouteTable;
 }

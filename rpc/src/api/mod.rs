@@ -4,6 +4,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `ids` | the names of things, racks, members, requests |
+//! | `keys` | what makes a write come once, however often it is sent |
 //! | `thing` | what a rack stores, and what is asked of it |
 //! | `rules` | what a thing may look like, the same on every surface |
 //! | `command` | what a rack's log keeps, and what applying it answers |
@@ -15,6 +16,7 @@
 mod command;
 mod error;
 mod ids;
+mod keys;
 mod log;
 mod method;
 mod rack;
@@ -24,6 +26,7 @@ mod thing;
 pub use command::*;
 pub use error::*;
 pub use ids::*;
+pub use keys::*;
 pub use log::*;
 pub use method::*;
 pub use rack::*;

@@ -1,7 +1,9 @@
 //! What a thing may look like. The gateway applies these to what clients send, the rack's leader
 //! to what peers send; one place, so that both say the same.
 
-use super::{ApiError, FieldError, NewThing, ThingPatch};
+use std::ops::RangeInclusive;
+
+use super::{ApiError, FieldError, NewThing, Settings, ThingPatch};
 
 /// Things in one batch call.
 pub const MAX_BATCH: usize = 1_000;
@@ -25,6 +27,12 @@ pub const MAX_THING_BYTES: usize = 32 * 1024;
 /// updatedAt.
 pub const NAMED_INFO_KEYS: [&str; 6] =
     ["name", "author", "status", "userId", "createdAt", "updatedAt"];
+
+/// Voters that a rack may aim for: an even number can lose no more of them than the odd one below.
+pub const RACK_REPLICAS: [u8; 4] = [1, 3, 5, 7];
+/// Milliseconds that a voter may be silent before another takes its place: from what a busy machine
+/// may be silent for, to a day.
+pub const REPLACE_AFTER_MS: RangeInclusive<u64> = 1_000..=86_400_000;
 
 /// Trims a text and collapses inner white space to single spaces.
 pub fn collapse_white_space(text: &str) -> String {
@@ -161,9 +169,38 @@ impl ThingPatch {
     }
 }
 
+impl Settings {
+    /// What breaks a rule.
+    pub fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        if self.rack_replicas.is_some_and(|voters| !RACK_REPLICAS.contains(&voters)) {
+            faults.add("rack_replicas", "must be 1, 3, 5 or 7");
+        }
+        if self.replace_after_ms.is_some_and(|ms| !REPLACE_AFTER_MS.contains(&ms)) {
+            let (low, high) = REPLACE_AFTER_MS.into_inner();
+            faults.add("replace_after_ms", format!("must be {low} to {high} milliseconds"));
+        }
+        faults
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let voters = |rack_replicas| Settings { rack_replicas, ..Settings::default() };
+        let good = (0..=9).filter(|n| voters(Some(*n)).faults().is_empty());
+        assert_eq!(good.collect::<Vec<_>>(), [1, 3, 5, 7]);
+        let after = |replace_after_ms| Settings { replace_after_ms, ..Settings::default() };
+        for (time, ok) in [(0, false), (999, false), (1_000, true), (u64::MAX, false)] {
+            assert_eq!(after(Some(time)).faults().is_empty(), ok, "{time}");
+        }
+        assert!(Settings::default().faults().is_empty());
+        let bad = Settings { rack_replicas: Some(2), replace_after_ms: Some(999) };
+        assert_eq!(bad.faults().into_vec().len(), 2);
+    }
 
     #[test]
     fn all_faults_are_reported_at_once() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, RackId, RequestKey, ThingId};
+use super::{ClientKey, Kind, RackId, RequestKey, ThingId};
 
 /// A value of any JSON type, kept as its compact text: bincode can't carry a value whose type it
 /// does not know, and a gateway that renders it need not parse it.
@@ -156,7 +156,11 @@ pub enum Consistency {
     #[default]
     Linearizable,
     /// Any replica's own state.
-    Eventual,
+    Eventual {
+        /// Milliseconds that it may be behind the rack, by the clocks of the two nodes; a leader
+        /// that confirms itself is never behind. `None` takes any.
+        max_lag_ms: Option<u32>,
+    },
 }
 
 /// Registers one thing.
@@ -224,6 +228,17 @@ pub struct ForgetThings {
     pub ids: Vec<ThingId>,
     /// Refuse unless the (single) thing has this version.
     pub if_version: Option<u64>,
+}
+
+/// Makes sure that a rack applies nothing under a client's key from here on, unless it has done so
+/// already: for a write that another rack takes now, and that this one may have taken before.
+/// Answered with the thing that was registered under the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettleKey {
+    /// Where.
+    pub rack: RackId,
+    /// Which.
+    pub key: ClientKey,
 }
 
 /// Reads one thing.

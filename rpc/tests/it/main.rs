@@ -15,3 +15,4 @@ mod calls_are_bounded_and_cancelled;
 mod members_that_misbehave;
 mod nodes_find_each_other;
 mod strangers_are_refused;
+mod the_registry_is_found;

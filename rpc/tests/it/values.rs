@@ -80,8 +80,17 @@ impl<'a> Source<'a> {
     }
 
     fn key(&mut self) -> RequestKey {
+        if self.flag() {
+            return RequestKey::Client(self.client_key());
+        }
         let session = u128::from(self.number()) << 64 | u128::from(self.number());
-        RequestKey { session, sequence: self.number(), part: self.number() as u32 }
+        let (sequence, part) = (self.number(), self.number() as u32);
+        RequestKey::Retry(RetryKey { session, sequence, part })
+    }
+
+    fn client_key(&mut self) -> ClientKey {
+        let key = ClientKey::new(&self.text(), &[&self.bytes()]);
+        ClientKey { part: self.number() as u32, ..key }
     }
 
     fn status(&mut self) -> Status {
@@ -89,7 +98,10 @@ impl<'a> Source<'a> {
     }
 
     fn consistency(&mut self) -> Consistency {
-        self.pick(&[Consistency::Linearizable, Consistency::Eventual])
+        if self.flag() {
+            return Consistency::Linearizable;
+        }
+        Consistency::Eventual { max_lag_ms: self.maybe(|s| s.number() as u32) }
     }
 
     fn extra<T>(&mut self, mut value: impl FnMut(&mut Self) -> T) -> BTreeMap<String, T> {
@@ -155,28 +167,64 @@ impl<'a> Source<'a> {
         Member { member: self.number(), peer: self.peer(), role }
     }
 
+    fn charter(&mut self) -> Charter {
+        let lineage = Lineage { founding: self.incarnation(), recoveries: self.number() as u32 };
+        Charter { number: self.number() as u32, lineage }
+    }
+
+    fn group(&mut self) -> GroupId {
+        self.maybe(Self::rack).map_or(GroupId::Registry, GroupId::Rack)
+    }
+
+    fn settings(&mut self) -> Settings {
+        Settings {
+            rack_replicas: self.maybe(|s| s.number() as u8),
+            replace_after_ms: self.maybe(Self::number),
+        }
+    }
+
+    fn registry_status(&mut self) -> RegistryStatus {
+        RegistryStatus {
+            incarnation: self.incarnation(),
+            wanted: self.number() as u8,
+            member: self.maybe(|s| RegistryMember {
+                founding: s.incarnation(),
+                member: s.number(),
+                state: s.pick(&[MemberState::Leader, MemberState::Follower]),
+                term: s.number(),
+                leader: s.maybe(Self::peer),
+                members: s.list(Self::member),
+                last_index: s.number(),
+                applied_index: s.number(),
+            }),
+        }
+    }
+
     fn member_status(&mut self) -> MemberStatus {
         let states = [
             MemberState::Leader,
             MemberState::Follower,
             MemberState::Candidate,
             MemberState::Learner,
+            MemberState::Joining,
             MemberState::Failed,
         ];
         MemberStatus {
             rack: self.rack(),
             kind: self.kind(),
-            number: self.maybe(|s| s.number() as u32),
+            charter: self.maybe(Self::charter),
             member: self.number(),
             state: self.pick(&states),
             term: self.number(),
             leader: self.maybe(Self::peer),
             members: self.list(Self::member),
             last_index: self.number(),
+            last_term: self.number(),
             committed_index: self.number(),
             applied_index: self.number(),
             head_hash: self.hash(),
             things: self.number(),
+            writable: self.flag(),
         }
     }
 
@@ -202,7 +250,10 @@ impl<'a> Source<'a> {
             number: self.number() as u32,
             founder: self.peer(),
             incarnation: self.incarnation(),
+            recoveries: self.number() as u32,
             confirmed: self.flag(),
+            since_ms: self.number(),
+            retired: self.flag(),
         }
     }
 
@@ -225,7 +276,7 @@ impl<'a> Source<'a> {
         match Request::METHODS[variant] {
             "ping" => Ping { payload: self.bytes() }.into(),
             "consensus" => {
-                let group = self.maybe(Self::rack);
+                let group = self.group();
                 Consensus { group, to: self.number(), body: self.bytes() }.into()
             }
             "announce" => Announce {
@@ -239,7 +290,7 @@ impl<'a> Source<'a> {
                 rack: self.rack(),
                 kind: self.kind(),
                 incarnation: self.incarnation(),
-                number: self.maybe(|s| s.number() as u32),
+                charter: self.maybe(Self::charter),
             }
             .into(),
             "confirmRack" => {
@@ -250,12 +301,25 @@ impl<'a> Source<'a> {
             "listNodes" => ListNodes.into(),
             "getMember" => GetMember { rack: self.rack() }.into(),
             "admitMember" => {
-                AdmitMember { rack: self.rack(), incarnation: self.incarnation() }.into()
+                AdmitMember { group: self.group(), incarnation: self.incarnation() }.into()
             }
             "seatMember" => {
-                let (rack, member) = (self.rack(), self.number());
-                SeatMember { rack, member, incarnation: self.incarnation() }.into()
+                let (group, member) = (self.group(), self.number());
+                SeatMember { group, member, incarnation: self.incarnation() }.into()
             }
+            "unseatMember" => {
+                let (group, member) = (self.group(), self.number());
+                UnseatMember { group, member, incarnation: self.incarnation() }.into()
+            }
+            "retireRack" => RetireRack { rack: self.rack(), force: self.flag() }.into(),
+            "closeRack" => CloseRack { rack: self.rack(), force: self.flag() }.into(),
+            "recoverRack" => {
+                let (rack, member) = (self.rack(), self.number());
+                RecoverRack { rack, member, last_index: self.number() }.into()
+            }
+            "getSettings" => GetSettings.into(),
+            "setSettings" => SetSettings { settings: self.settings() }.into(),
+            "getRegistry" => GetRegistry.into(),
             other => self.request_for_things(other),
         }
     }
@@ -284,6 +348,7 @@ impl<'a> Source<'a> {
                 let ids = self.list(Self::thing_id);
                 ForgetThings { rack, key, ids, if_version: self.maybe(Self::number) }.into()
             }
+            "settleKey" => SettleKey { rack, key: self.client_key() }.into(),
             "getThing" => {
                 GetThing { rack, id: self.thing_id(), consistency: self.consistency() }.into()
             }
@@ -302,10 +367,11 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn stream_request(&mut self) -> StreamRequest {
-        if self.flag() {
-            TailLog { rack: self.rack(), from: self.number() }.into()
-        } else {
-            WatchRoutes.into()
+        let (rack, from) = (self.rack(), self.number());
+        match self.pick(&[0, 1, 2]) {
+            0 => TailLog { rack, from }.into(),
+            1 => FillReplica { rack, from }.into(),
+            _ => WatchRoutes.into(),
         }
     }
 
@@ -314,7 +380,13 @@ impl<'a> Source<'a> {
         Ok(match *method {
             "ping" => Reply::Ping(self.bytes()),
             "consensus" => Reply::Consensus(self.bytes()),
-            "announce" => Reply::Announce(()),
+            "announce" => Reply::Announce(Announced {
+                registry: self.maybe(Self::incarnation),
+                applied_index: self.number(),
+                superseded: self.list(Self::rack),
+                retired: self.list(Self::rack),
+                settings: self.settings(),
+            }),
             "registerRack" => Reply::RegisterRack(self.rack_info()),
             "confirmRack" => Reply::ConfirmRack(self.rack_info()),
             "listRacks" => Reply::ListRacks(self.list(Self::rack_info)),
@@ -323,12 +395,20 @@ impl<'a> Source<'a> {
             "getMember" => Reply::GetMember(self.member_status()),
             "admitMember" => Reply::AdmitMember(self.number()),
             "seatMember" => Reply::SeatMember(()),
+            "unseatMember" => Reply::UnseatMember(self.pick(&[Unseated::Left, Unseated::Needed])),
+            "retireRack" => Reply::RetireRack(self.rack_info()),
+            "closeRack" => Reply::CloseRack(()),
+            "recoverRack" => Reply::RecoverRack(self.member_status()),
+            "getSettings" => Reply::GetSettings(self.settings()),
+            "setSettings" => Reply::SetSettings(self.settings()),
+            "getRegistry" => Reply::GetRegistry(self.registry_status()),
             "registerThing" => Reply::RegisterThing(self.thing()),
             "registerThings" => Reply::RegisterThings(self.list(|s| {
                 if s.flag() { Ok((s.registered(), s.thing_id())) } else { Err(s.error()) }
             })),
             "updateThing" => Reply::UpdateThing(self.thing()),
             "forgetThings" => Reply::ForgetThings(self.list(Self::thing)),
+            "settleKey" => Reply::SettleKey(self.maybe(Self::thing)),
             "getThing" => {
                 Reply::GetThing(ThingRead { thing: self.thing(), applied_index: self.number() })
             }
@@ -348,7 +428,7 @@ impl<'a> Source<'a> {
     }
 
     fn error(&mut self) -> ApiError {
-        match self.byte() % 17 {
+        match self.byte() % 22 {
             0 => {
                 ApiError::Invalid(self.list(|s| FieldError { field: s.text(), message: s.text() }))
             }
@@ -366,7 +446,16 @@ impl<'a> Source<'a> {
             12 => ApiError::Busy,
             13 => ApiError::DeadlinePassed,
             14 => ApiError::NotServed { method: self.text() },
+            17 => ApiError::RackRetired { rack: self.rack() },
+            18 => ApiError::RackNotEmpty { rack: self.rack(), things: self.number() },
             15 => ApiError::NotRegistryLeader { leader: self.maybe(Self::peer) },
+            16 => ApiError::KeysFull {
+                what: self.text(),
+                most: self.number() as u32,
+                free_in_s: self.number(),
+            },
+            19 => ApiError::OutcomeForgotten,
+            20 => ApiError::TooFarBehind { rack: self.rack(), lag_ms: self.maybe(Self::number) },
             _ => ApiError::Internal { what: self.text() },
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bookmesh_rpc::api::RequestKey;
+use bookmesh_rpc::api::RetryKey;
 use serde::{Deserialize, Serialize};
 
 /// How long a write may come again, by the entries' time; a gateway gives up well before.
@@ -30,7 +30,7 @@ struct Floor {
 pub(super) struct Floors(BTreeMap<u128, Floor>);
 
 impl Floors {
-    pub(super) fn covers(&self, key: &RequestKey) -> bool {
+    pub(super) fn covers(&self, key: &RetryKey) -> bool {
         self.0.get(&key.session).is_some_and(|floor| key.sequence <= floor.sequence)
     }
 
@@ -39,7 +39,7 @@ impl Floors {
         self.0.retain(|_, floor| floor.time_ms.saturating_add(RETRY_MS) > now_ms);
     }
 
-    pub(super) fn raise(&mut self, key: RequestKey, time_ms: u64) {
+    pub(super) fn raise(&mut self, key: RetryKey, time_ms: u64) {
         let floor = self.0.entry(key.session).or_insert(Floor { sequence: 0, time_ms });
         // Keys are forgotten in the order of their time.
         *floor = Floor { sequence: floor.sequence.max(key.sequence), time_ms };
@@ -56,15 +56,15 @@ impl Floors {
 mod tests {
     use super::*;
 
-    const KEY: RequestKey = RequestKey { session: 1, sequence: 3, part: 0 };
+    const KEY: RetryKey = RetryKey { session: 1, sequence: 3, part: 0 };
 
     #[test]
     fn the_refused_sessions_are_bounded() {
         let mut floors = Floors::default();
         for session in 0..=MAX_FLOORS as u128 {
-            floors.raise(RequestKey { session, ..KEY }, 5);
+            floors.raise(RetryKey { session, ..KEY }, 5);
         }
-        let covers = |session| floors.covers(&RequestKey { session, ..KEY });
+        let covers = |session| floors.covers(&RetryKey { session, ..KEY });
         assert_eq!((covers(0), covers(1), floors.0.len()), (false, true, MAX_FLOORS));
     }
 }

@@ -11,12 +11,16 @@
 //! | `list` | pages of things |
 //! | `registry` | the orchestrators': racks and their numbers |
 //! | `members` | member numbers, each handed out once |
-//! | `remembered` | first answers, for writes that come again |
+//! | `remembered` | first answers, for writes that their senders send again |
+//! | `client_keys` | first answers under clients' own keys |
+//! | `kept` | one first answer, small |
 //! | `floors` | sessions whose writes are refused, since answers were forgotten early |
 //! | `parts` | the bytes of a checkpoint |
 
+mod client_keys;
 mod edit;
 mod floors;
+mod kept;
 mod list;
 mod members;
 mod parts;
@@ -27,6 +31,7 @@ mod things;
 use bookmesh_rpc::api::{ApiError, Batch, Outcome};
 use bytes::Bytes;
 
+pub use client_keys::{CLIENT_ANSWERS, CLIENT_BYTES};
 pub use floors::RETRY_MS;
 pub use parts::{MAX_PART_BYTES, RestoreError};
 pub use registry::{FOUNDER_PATIENCE_MS, Registry};

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Command, Incarnation, Kind, MAX_RACKS_OF_A_TYPE, Outcome,
-    RackId, RackInfo,
+    Action, ApiError, Applied, Batch, Charter, Command, Incarnation, Kind, MAX_RACKS_OF_A_TYPE,
+    MemberId, Outcome, RackId, RackInfo, RequestKey, Settings,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::floors::Floors;
 use super::members::{Admitted, Members};
 use super::parts::{PartWriter, RestoreError, items};
-use super::remembered::{KeptItem, Remembered};
+use super::remembered::{Remembered, RetryItem};
 use super::{View, foreign};
 
 /// How long a founder has, by the entries' time, before another may take its place.
@@ -31,10 +31,13 @@ struct Entry {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
+    /// The data with which it began; `None` before its first entry.
+    founding: Option<Incarnation>,
     racks: BTreeMap<RackId, Entry>,
     /// The next number of each kind; what was given once is never given again.
     next: BTreeMap<Kind, u32>,
     members: Members,
+    settings: Settings,
     time_ms: u64,
     applied_index: Option<u64>,
     remembered: Remembered,
@@ -44,8 +47,10 @@ pub struct Registry {
 /// Checkpoints are bookkeeping, no part of what a log adds up to.
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        self.racks == other.racks
+        self.founding == other.founding
+            && self.racks == other.racks
             && self.next == other.next
+            && self.settings == other.settings
             && self.members.same(&other.members)
             && (self.time_ms, self.applied_index) == (other.time_ms, other.applied_index)
             && self.remembered.same(&other.remembered)
@@ -57,10 +62,12 @@ impl PartialEq for Registry {
 enum Item {
     Rack(Entry),
     Member(Admitted),
-    Kept(KeptItem),
+    Kept(RetryItem),
     /// Ends every delta.
     State {
+        founding: Option<Incarnation>,
         next: BTreeMap<Kind, u32>,
+        settings: Settings,
         time_ms: u64,
         applied_index: Option<u64>,
         remembered_from: u64,
@@ -75,6 +82,12 @@ struct Founder {
 }
 
 impl Registry {
+    /// The data with which it began, which tells it from a registry that began elsewhere; `None`
+    /// before its first entry.
+    pub const fn founding(&self) -> Option<Incarnation> {
+        self.founding
+    }
+
     /// A rack.
     pub fn get(&self, rack: &RackId) -> Option<&RackInfo> {
         self.racks.get(rack).map(|entry| &entry.info)
@@ -85,9 +98,23 @@ impl Registry {
         self.racks.values().map(|entry| &entry.info)
     }
 
+    /// What holds for the whole mesh.
+    pub const fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// The member number that a node's data were given.
+    pub fn member_of(&self, peer: PeerId, incarnation: Incarnation) -> Option<MemberId> {
+        self.members.number_of(peer, incarnation)
+    }
+
     fn answer(&mut self, command: &Command) -> Outcome {
-        let Some(key) = command.key else { return self.act(&command.action) };
-        if let Some(first) = self.remembered.answer(&key, || "registry".to_owned()) {
+        let key = match command.key {
+            None => return self.act(&command.action),
+            Some(RequestKey::Retry(key)) => key,
+            Some(RequestKey::Client(_)) => return Err(foreign("registry")),
+        };
+        if let Some(first) = self.remembered.answer(&key) {
             return first;
         }
         let outcome = self.act(&command.action);
@@ -100,19 +127,36 @@ impl Registry {
             Action::AdmitMember { peer, incarnation } => {
                 self.members.admit(*peer, *incarnation).map(Applied::Member)
             }
-            Action::RegisterRack { rack, kind, founder, incarnation, number } => {
+            Action::RegisterRack { rack, kind, founder, incarnation, charter } => {
                 let founder = Founder { peer: *founder, incarnation: *incarnation };
-                self.register(rack, *kind, founder, *number).map(Applied::Rack)
+                self.register(rack, *kind, founder, *charter).map(Applied::Rack)
             }
             Action::ConfirmRack { rack, founder, incarnation } => {
                 let founder = Founder { peer: *founder, incarnation: *incarnation };
                 self.confirm(rack, &founder).map(Applied::Rack)
             }
+            Action::RetireRack { rack } => self.retire(rack).map(Applied::Rack),
+            Action::BeginRegistry { founding } => self.begin(*founding),
+            Action::SetSettings { settings } => {
+                self.settings = *settings;
+                Ok(Applied::Settings(self.settings))
+            }
             Action::FoundRack { .. }
+            | Action::RecoverRack { .. }
+            | Action::CloseRack { .. }
+            | Action::Settle
             | Action::Register { .. }
             | Action::Update { .. }
             | Action::Forget { .. } => Err(foreign("registry")),
         }
+    }
+
+    /// Its beginner may say so again after a crash; nobody else has begun it.
+    fn begin(&mut self, founding: Incarnation) -> Outcome {
+        if *self.founding.get_or_insert(founding) != founding {
+            return Err(ApiError::invalid("founding", "this registry has begun with other data"));
+        }
+        Ok(Applied::Done)
     }
 
     fn register(
@@ -120,17 +164,20 @@ impl Registry {
         rack: &RackId,
         kind: Kind,
         founder: Founder,
-        number: Option<u32>,
+        charter: Option<Charter>,
     ) -> Result<RackInfo, ApiError> {
         let Some(known) = self.racks.get(rack) else {
-            return self.add(rack, kind, founder, number);
+            return self.add(rack, kind, founder, charter);
         };
         if known.info.kind != kind {
             let is = format!("{rack} is of type {}", known.info.kind);
             return Err(ApiError::invalid("type", is));
         }
-        if let Some(number) = number {
-            return self.adopt(rack, number, &founder);
+        if known.info.retired {
+            return Ok(known.info.clone());
+        }
+        if let Some(charter) = charter {
+            return self.adopt(rack, charter, &founder);
         }
         if self.may_replace(known, &founder) {
             let (number, now_ms) = (known.info.number, self.time_ms);
@@ -145,17 +192,14 @@ impl Registry {
         rack: &RackId,
         kind: Kind,
         founder: Founder,
-        number: Option<u32>,
+        charter: Option<Charter>,
     ) -> Result<RackInfo, ApiError> {
-        let given = match number {
-            Some(number) => self.claim(rack, kind, number)?,
+        let given = match charter {
+            Some(charter) => self.claim(rack, kind, charter.number)?,
             None => self.next_number(kind)?,
         };
-        let mut entry = Entry::registered(rack, kind, given, &founder, self.time_ms);
-        if number.is_some() {
-            entry.info.confirmed = true;
-        }
-        Ok(self.put(entry))
+        let entry = Entry::registered(rack, kind, given, &founder, self.time_ms);
+        Ok(self.put(entry.chartered(charter)))
     }
 
     /// A known rack's own log has a number: the group has begun, so its word stands unless it was
@@ -163,15 +207,27 @@ impl Registry {
     fn adopt(
         &mut self,
         rack: &RackId,
-        number: u32,
+        charter: Charter,
         founder: &Founder,
     ) -> Result<RackInfo, ApiError> {
+        let number = charter.number;
         let Some(known) = self.racks.get(rack).cloned() else {
             return Err(ApiError::RackNotFound { rack: rack.clone() });
         };
         let confirmed = known.info.confirmed;
+        let same =
+            known.info.number == number && known.info.incarnation == charter.lineage.founding;
+        if confirmed && same {
+            let recovered = charter.lineage.recoveries > known.info.recoveries;
+            return Ok(if recovered {
+                self.put(known.chartered(Some(charter)))
+            } else {
+                known.info
+            });
+        }
         if confirmed && known.info.number == number {
-            return Ok(known.info);
+            let rule = format!("{rack} has another history here: another group bears its name");
+            return Err(ApiError::invalid("charter", rule));
         }
         if confirmed {
             let is = format!("{rack} has number {}, not {number}", known.info.number);
@@ -181,9 +237,8 @@ impl Registry {
         if known.info.number != number {
             self.claim(rack, kind, number)?;
         }
-        let mut entry = Entry::registered(rack, kind, number, founder, self.time_ms);
-        entry.info.confirmed = true;
-        Ok(self.put(entry))
+        let entry = Entry::registered(rack, kind, number, founder, self.time_ms);
+        Ok(self.put(entry.chartered(Some(charter))))
     }
 
     fn may_replace(&self, known: &Entry, founder: &Founder) -> bool {
@@ -198,12 +253,22 @@ impl Registry {
         let known = self.racks.get(rack);
         let mut entry =
             known.cloned().ok_or_else(|| ApiError::RackNotFound { rack: rack.clone() })?;
+        if entry.info.retired {
+            return Err(ApiError::RackRetired { rack: rack.clone() });
+        }
         let present = entry.info.founder;
         if present != founder.peer || entry.info.incarnation != founder.incarnation {
             let why = format!("{rack} is being founded by {}", present.short());
             return Err(ApiError::invalid("founder", why));
         }
         entry.info.confirmed = true;
+        Ok(self.put(entry))
+    }
+
+    fn retire(&mut self, rack: &RackId) -> Result<RackInfo, ApiError> {
+        let known = self.racks.get(rack).cloned();
+        let mut entry = known.ok_or_else(|| ApiError::RackNotFound { rack: rack.clone() })?;
+        entry.info.retired = true;
         Ok(self.put(entry))
     }
 
@@ -235,7 +300,10 @@ impl Registry {
         Ok(number)
     }
 
-    fn put(&mut self, entry: Entry) -> RackInfo {
+    fn put(&mut self, mut entry: Entry) -> RackInfo {
+        if entry.info.confirmed && entry.info.since_ms == 0 {
+            entry.info.since_ms = self.time_ms;
+        }
         let info = entry.info.clone();
         self.dirty.insert(info.id.clone());
         self.racks.insert(info.id.clone(), entry);
@@ -251,8 +319,17 @@ impl Registry {
                     return Err(RestoreError("a thing in a registry".into()));
                 }
             }
-            Item::State { next, time_ms, applied_index, remembered_from, floors } => {
-                (self.next, self.time_ms, self.applied_index) = (next, time_ms, applied_index);
+            Item::State {
+                founding,
+                next,
+                settings,
+                time_ms,
+                applied_index,
+                remembered_from,
+                floors,
+            } => {
+                (self.founding, self.next, self.settings) = (founding, next, settings);
+                (self.time_ms, self.applied_index) = (time_ms, applied_index);
                 self.remembered.restore_end(remembered_from, floors);
                 self.members.set_saved();
             }
@@ -271,8 +348,27 @@ impl Entry {
     ) -> Self {
         let Founder { peer, incarnation } = *founder;
         let id = rack.clone();
-        let info = RackInfo { id, kind, number, founder: peer, incarnation, confirmed: false };
+        let info = RackInfo {
+            id,
+            kind,
+            number,
+            founder: peer,
+            incarnation,
+            recoveries: 0,
+            confirmed: false,
+            since_ms: 0,
+            retired: false,
+        };
         Self { info, since_ms }
+    }
+
+    /// A rack that has begun says itself what it is.
+    fn chartered(mut self, charter: Option<Charter>) -> Self {
+        if let Some(Charter { lineage, .. }) = charter {
+            self.info.confirmed = true;
+            (self.info.incarnation, self.info.recoveries) = (lineage.founding, lineage.recoveries);
+        }
+        self
     }
 }
 
@@ -321,7 +417,9 @@ impl View for Registry {
             },
         );
         parts.push(&Item::State {
+            founding: self.founding,
             next: self.next.clone(),
+            settings: self.settings,
             time_ms: self.time_ms,
             applied_index: self.applied_index,
             remembered_from: self.remembered.first(),

@@ -1,6 +1,6 @@
-//! The first answers of keyed writes, so that one that comes again is answered and not applied.
-//! Bounded in time, number and bytes, all by what stands in the log: every replica forgets the
-//! same key at the same entry.
+//! The first answers of writes that senders may send again: one that does is answered, and not
+//! applied. Bounded in time, number and bytes, all by what stands in the log: every replica
+//! forgets the same key at the same entry.
 //!
 //! A key that a bound takes before its time may come again, and must not be applied twice: its
 //! session's writes up to it are then refused for a while.
@@ -9,13 +9,11 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bookmesh_rpc::api::{
-    ApiError, Applied, MAX_BATCH, Outcome, Registered, RequestKey, Thing, ThingId,
-};
+use bookmesh_rpc::api::{ApiError, MAX_BATCH, Outcome, RetryKey, Thing, ThingId};
 use serde::{Deserialize, Serialize};
 
-use super::edit::thing_bytes;
 use super::floors::{Floors, RETRY_MS};
+use super::kept::{Kept, KeptItem};
 
 /// How long an answer is kept, by the entries' time.
 pub const REMEMBERED_MS: u64 = 10 * 60 * 1000;
@@ -30,48 +28,30 @@ const KEPT_KEYS: usize = 2 * MAX_BATCH;
 /// Above this even the newest go, which many large forgets in a row can do. What is refused then
 /// is a nuisance; what is kept would be without bound.
 const MOST_BYTES: usize = 4 * REMEMBERED_BYTES;
-/// An answer, small when it is one of the usual.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kept {
-    Thing(Arc<Thing>),
-    Registered(Registered, Arc<Thing>),
-    Other(Box<Outcome>),
-}
 
 /// One remembered key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    key: RequestKey,
+    key: RetryKey,
     time_ms: u64,
     bytes: usize,
 }
 
 /// A remembered key in a checkpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct KeptItem {
+pub(super) struct RetryItem {
     /// Among all that ever were.
     place: u64,
-    key: RequestKey,
+    key: RetryKey,
     time_ms: u64,
-    answer: AnswerItem,
-}
-
-/// An answer in a checkpoint.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum AnswerItem {
-    /// The thing as it stands in the view at this place of the checkpoint.
-    Current(Option<Registered>, ThingId),
-    /// Forgotten things follow, each an item of its own: together they can be large.
-    Forgotten,
-    /// All else.
-    Outcome(Outcome),
+    answer: KeptItem,
 }
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Remembered {
     /// With the place of each.
-    answers: HashMap<RequestKey, (u64, Kept)>,
+    answers: HashMap<RetryKey, (u64, Kept)>,
     /// Oldest first.
     order: VecDeque<Entry>,
     /// The place of the oldest among all that ever were.
@@ -84,18 +64,16 @@ pub(super) struct Remembered {
 
 impl Remembered {
     /// The first answer to this key; or a refusal, when it may be one that was forgotten early.
-    /// `what` names the group.
-    pub(super) fn answer(&self, key: &RequestKey, what: impl Fn() -> String) -> Option<Outcome> {
+    pub(super) fn answer(&self, key: &RetryKey) -> Option<Outcome> {
         if let Some((_, kept)) = self.answers.get(key) {
-            return Some(kept.outcome());
+            // None of these is by reference.
+            return Some(kept.outcome(|_| None));
         }
-        let why = "the outcome of this request is no longer known; read before you send it again";
-        let refusal = || ApiError::Unavailable { what: what(), why: why.to_owned() };
-        self.floors.covers(key).then(|| Err(refusal()))
+        self.floors.covers(key).then_some(Err(ApiError::OutcomeForgotten))
     }
 
     /// Remembers an answer, and drops the oldest beyond the bounds.
-    pub(super) fn insert(&mut self, key: RequestKey, time_ms: u64, outcome: &Outcome) {
+    pub(super) fn insert(&mut self, key: RetryKey, time_ms: u64, outcome: &Outcome) {
         self.insert_kept(key, time_ms, Kept::from(outcome));
         while self.is_over() {
             if let Some(Entry { key, time_ms: applied_ms, .. }) = self.forget_oldest()
@@ -122,7 +100,7 @@ impl Remembered {
         self.floors.expire(now_ms);
     }
 
-    fn insert_kept(&mut self, key: RequestKey, time_ms: u64, kept: Kept) {
+    fn insert_kept(&mut self, key: RetryKey, time_ms: u64, kept: Kept) {
         let bytes = kept.bytes();
         self.bytes += bytes;
         self.answers.insert(key, (self.next(), kept));
@@ -179,12 +157,12 @@ impl Remembered {
     pub(super) fn each_unsaved<'a>(
         &'a self,
         current: impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
-        mut give: impl FnMut(KeptItem, &'a [Arc<Thing>]) -> ControlFlow<()>,
+        mut give: impl FnMut(RetryItem, &'a [Arc<Thing>]) -> ControlFlow<()>,
     ) -> u64 {
         for (place, entry) in (self.first..).zip(&self.order).skip(self.skipped()) {
             let Some((_, kept)) = self.answers.get(&entry.key) else { continue };
             let (answer, things) = kept.item(&current);
-            let item = KeptItem { place, key: entry.key, time_ms: entry.time_ms, answer };
+            let item = RetryItem { place, key: entry.key, time_ms: entry.time_ms, answer };
             if give(item, things).is_break() {
                 return place + 1;
             }
@@ -199,20 +177,10 @@ impl Remembered {
     /// Takes a key of a checkpoint. `false` when the thing that it answers is not there.
     pub(super) fn restore<'a>(
         &mut self,
-        item: KeptItem,
+        item: RetryItem,
         current: impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
     ) -> bool {
-        let kept = match item.answer {
-            AnswerItem::Current(registered, id) => {
-                let Some(thing) = current(id).cloned() else { return false };
-                match registered {
-                    None => Kept::Thing(thing),
-                    Some(registered) => Kept::Registered(registered, thing),
-                }
-            }
-            AnswerItem::Forgotten => Kept::Other(Box::new(Ok(Applied::Forgotten(Vec::new())))),
-            AnswerItem::Outcome(outcome) => Kept::from(&outcome),
-        };
+        let Some(kept) = Kept::restored(item.answer, current) else { return false };
         // Between two checkpoints even what was new may have been forgotten, and all before it.
         self.restore_first(if item.place == self.next() { self.first } else { item.place });
         self.insert_kept(item.key, item.time_ms, kept);
@@ -227,12 +195,10 @@ impl Remembered {
     /// Takes a thing that the last restored key forgot. `false` when it forgot none.
     pub(super) fn restore_forgotten(&mut self, thing: Arc<Thing>) -> bool {
         let Some(entry) = self.order.back_mut() else { return false };
-        let Some((_, Kept::Other(outcome))) = self.answers.get_mut(&entry.key) else {
+        let kept = self.answers.get_mut(&entry.key);
+        let Some(bytes) = kept.and_then(|(_, kept)| kept.add_forgotten(thing)) else {
             return false;
         };
-        let Ok(Applied::Forgotten(things)) = outcome.as_mut() else { return false };
-        let bytes = thing_bytes(&thing);
-        things.push(thing);
         entry.bytes += bytes;
         self.bytes += bytes;
         true
@@ -253,73 +219,22 @@ impl Remembered {
     }
 }
 
-impl Kept {
-    fn outcome(&self) -> Outcome {
-        match self {
-            Self::Thing(thing) => Ok(Applied::Thing(thing.clone())),
-            Self::Registered(how, thing) => Ok(Applied::Registered(*how, thing.clone())),
-            Self::Other(outcome) => outcome.as_ref().clone(),
-        }
-    }
-
-    /// What it may keep in memory; errors are small.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Thing(thing) | Self::Registered(_, thing) => thing_bytes(thing),
-            Self::Other(outcome) => match outcome.as_ref() {
-                Ok(Applied::Forgotten(things)) => things.iter().map(|t| thing_bytes(t)).sum(),
-                _ => 0,
-            },
-        }
-    }
-
-    fn item<'a>(
-        &'a self,
-        current: &impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
-    ) -> (AnswerItem, &'a [Arc<Thing>]) {
-        let stands = |thing: &Arc<Thing>| {
-            current(thing.id).is_some_and(|current| current.version == thing.version)
-        };
-        match self {
-            Self::Thing(thing) if stands(thing) => (AnswerItem::Current(None, thing.id), &[]),
-            Self::Registered(how, thing) if stands(thing) => {
-                (AnswerItem::Current(Some(*how), thing.id), &[])
-            }
-            Self::Other(outcome) => match outcome.as_ref() {
-                Ok(Applied::Forgotten(things)) => (AnswerItem::Forgotten, things),
-                other => (AnswerItem::Outcome(other.clone()), &[]),
-            },
-            changed => (AnswerItem::Outcome(changed.outcome()), &[]),
-        }
-    }
-}
-
-impl From<&Outcome> for Kept {
-    fn from(outcome: &Outcome) -> Self {
-        match outcome {
-            Ok(Applied::Thing(thing)) => Self::Thing(thing.clone()),
-            Ok(Applied::Registered(how, thing)) => Self::Registered(*how, thing.clone()),
-            other => Self::Other(Box::new(other.clone())),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bookmesh_rpc::api::{Info, Kind, Status};
+    use bookmesh_rpc::api::{Applied, Info, Kind, Status};
     use std::collections::BTreeMap;
 
-    fn key(sequence: u64) -> RequestKey {
-        RequestKey { session: 1, sequence, part: 0 }
+    fn key(sequence: u64) -> RetryKey {
+        RetryKey { session: 1, sequence, part: 0 }
     }
 
-    fn answer(remembered: &Remembered, key: RequestKey) -> Option<Outcome> {
-        remembered.answer(&key, || "a rack".into())
+    fn answer(remembered: &Remembered, key: RetryKey) -> Option<Outcome> {
+        remembered.answer(&key)
     }
 
-    fn is_refused(remembered: &Remembered, key: RequestKey) -> bool {
-        matches!(answer(remembered, key), Some(Err(ApiError::Unavailable { .. })))
+    fn is_refused(remembered: &Remembered, key: RetryKey) -> bool {
+        answer(remembered, key) == Some(Err(ApiError::OutcomeForgotten))
     }
 
     /// An answer that counts as so many bytes.
@@ -360,7 +275,7 @@ mod tests {
         assert!([10, 11].map(|n| is_refused(&remembered, key(n))).iter().all(|refused| *refused));
         assert_eq!(answer(&remembered, key(12)), Some(Ok(Applied::Done)));
         assert_eq!(answer(&remembered, key(REMEMBERED_KEYS as u64 + 12)), None, "a new one");
-        let other = RequestKey { session: 2, ..key(10) };
+        let other = RetryKey { session: 2, ..key(10) };
         assert_eq!(answer(&remembered, other), None, "another session forgot nothing");
         remembered.expire(5 + RETRY_MS - 1);
         assert!(is_refused(&remembered, key(10)));
@@ -371,7 +286,7 @@ mod tests {
     #[test]
     fn a_batch_is_answered_although_a_part_of_it_was_forgotten() {
         let mut remembered = Remembered::default();
-        let part = |part| RequestKey { part, ..key(7) };
+        let part = |part| RetryKey { part, ..key(7) };
         (0..3).for_each(|n| remembered.insert(part(n), 5, &Ok(Applied::Done)));
         for sequence in 8..REMEMBERED_KEYS as u64 + 6 {
             remembered.insert(key(sequence), 5, &Ok(Applied::Done));

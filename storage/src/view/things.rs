@@ -1,5 +1,6 @@
 //! A rack's view: its things.
 
+mod keyed;
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,17 +9,18 @@ use std::sync::Arc;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Command, Incarnation, Info, Kind, ListThings, MAX_BATCH,
-    MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule, Thing,
-    ThingId, ThingList, ThingPatch, import_key,
+    Action, ApiError, Applied, Batch, Charter, Incarnation, Info, Kind, Lineage, ListThings,
+    MAX_BATCH, MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule,
+    Thing, ThingId, ThingList, ThingPatch, import_key,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use self::saved::Item;
+use super::client_keys::ClientKeys;
 use super::edit::{check_limits, edited, takeover};
 use super::list::{Page, Wanted};
-use super::members::Members;
+use super::members::{GivenUp, Members};
 use super::parts::{PartWriter, RestoreError, items};
 use super::remembered::Remembered;
 use super::{View, foreign};
@@ -35,9 +37,13 @@ const LAST_KEYS: usize = 2_000;
 struct Founded {
     rack: RackId,
     kind: Kind,
-    number: u32,
+    charter: Charter,
     /// Whether the registry has confirmed it. Nothing may be acknowledged to users before.
     confirmed: bool,
+    /// Whether it takes no more writes.
+    closed: bool,
+    /// By the last recovery.
+    given_up: GivenUp,
 }
 
 /// See the module.
@@ -54,6 +60,7 @@ pub struct Things {
     time_ms: u64,
     applied_index: Option<u64>,
     remembered: Remembered,
+    clients: ClientKeys,
     /// Changed or removed since the last checkpoint.
     dirty: BTreeSet<ThingId>,
 }
@@ -68,6 +75,7 @@ impl PartialEq for Things {
             && (self.sequence, self.time_ms) == (other.sequence, other.time_ms)
             && self.applied_index == other.applied_index
             && self.remembered.same(&other.remembered)
+            && self.clients.same(&other.clients)
     }
 }
 
@@ -99,7 +107,17 @@ impl Things {
 
     /// Its number within its kind, once founded.
     pub fn number(&self) -> Option<u32> {
-        self.founded.as_ref().map(|founded| founded.number)
+        self.charter().map(|charter| charter.number)
+    }
+
+    /// What this log says it is, once founded.
+    pub fn charter(&self) -> Option<Charter> {
+        self.founded.as_ref().map(|founded| founded.charter)
+    }
+
+    /// Whether the rack was retired: it takes no more writes.
+    pub fn closed(&self) -> bool {
+        self.founded.as_ref().is_some_and(|founded| founded.closed)
     }
 
     /// Whether its founding was confirmed: before that nothing may be acknowledged to users.
@@ -109,7 +127,12 @@ impl Things {
 
     /// The member number that a node's data were given.
     pub fn member_of(&self, peer: PeerId, incarnation: Incarnation) -> Option<MemberId> {
-        self.members.number_of(peer, incarnation)
+        let number = self.members.number_of(peer, incarnation);
+        number.filter(|number| !self.given_up().contains(*number))
+    }
+
+    fn given_up(&self) -> GivenUp {
+        self.founded.as_ref().map(|founded| founded.given_up).unwrap_or_default()
     }
 
     /// A page, in id order, of about 4 MiB encoded at most: it is `cut` there.
@@ -133,48 +156,51 @@ impl Things {
         ThingList { things: page.things, total: total as u64, cut: page.cut, applied_index }
     }
 
-    fn answer(&mut self, command: &Command) -> Outcome {
-        let Some(key) = command.key else { return self.act(&command.action) };
-        if let Some(first) = self.remembered.answer(&key, || self.name()) {
-            return first;
-        }
-        let outcome = self.act(&command.action);
-        self.remembered.insert(key, self.time_ms, &outcome);
-        outcome
-    }
-
-    /// For errors.
-    fn name(&self) -> String {
-        self.rack().map_or_else(|| "the rack".to_owned(), ToString::to_string)
-    }
-
     fn act(&mut self, action: &Action) -> Outcome {
         match action {
-            Action::FoundRack { rack, kind, number } => self.found(rack, *kind, *number),
-            Action::AdmitMember { peer, incarnation } => {
-                self.members.admit(*peer, *incarnation).map(Applied::Member)
+            Action::FoundRack { rack, kind, number, founding } => {
+                let lineage = Lineage { founding: *founding, recoveries: 0 };
+                self.found(rack, *kind, Charter { number: *number, lineage })
             }
-            Action::Register { thing, on_conflict } => self.register(thing, *on_conflict),
+            Action::RecoverRack { member } => self.recover(*member),
+            Action::CloseRack { force } => self.close(*force),
+            Action::AdmitMember { peer, incarnation } => {
+                self.members.admit_but(self.given_up(), *peer, *incarnation).map(Applied::Member)
+            }
+            Action::Register { thing, on_conflict } => {
+                self.open()?;
+                self.register(thing, *on_conflict)
+            }
             Action::Update { id, patch, status_rule, if_version } => {
+                self.open()?;
                 self.update(*id, patch, *status_rule, *if_version)
             }
-            Action::Forget { ids, if_version } => self.forget(ids, *if_version),
+            Action::Forget { ids, if_version } => {
+                self.open()?;
+                self.forget(ids, *if_version)
+            }
+            Action::Settle => Ok(Applied::Done),
             Action::ConfirmRack { rack, .. } => self.confirm(rack),
-            Action::RegisterRack { .. } => Err(foreign("rack")),
+            Action::RegisterRack { .. }
+            | Action::RetireRack { .. }
+            | Action::SetSettings { .. }
+            | Action::BeginRegistry { .. } => Err(foreign("rack")),
         }
     }
 
-    fn found(&mut self, rack: &RackId, kind: Kind, number: u32) -> Outcome {
+    fn found(&mut self, rack: &RackId, kind: Kind, charter: Charter) -> Outcome {
         let founded = self.founded.get_or_insert_with(|| Founded {
             rack: rack.clone(),
             kind,
-            number,
+            charter,
             confirmed: false,
+            closed: false,
+            given_up: GivenUp::default(),
         });
-        if (&founded.rack, founded.kind, founded.number) == (rack, kind, number) {
+        if (&founded.rack, founded.kind, founded.charter) == (rack, kind, charter) {
             return Ok(Applied::Done);
         }
-        let is = format!("is {} {} number {}", founded.kind, founded.rack, founded.number);
+        let is = format!("is {} {} number {}", founded.kind, founded.rack, founded.charter.number);
         Err(ApiError::invalid("rack_id", is))
     }
 
@@ -185,6 +211,35 @@ impl Things {
                 Ok(Applied::Done)
             }
             _ => Err(unfounded()),
+        }
+    }
+
+    /// From here on the members that were given up have another history; their data, should they
+    /// come back, are another member's.
+    fn recover(&mut self, alone: MemberId) -> Outcome {
+        let founded = self.founded.as_mut().ok_or_else(unfounded)?;
+        founded.given_up = self.members.all_but(alone);
+        founded.charter.lineage.recoveries += 1;
+        Ok(Applied::Done)
+    }
+
+    fn close(&mut self, force: bool) -> Outcome {
+        let things = self.things.len() as u64;
+        let founded = self.founded.as_mut().ok_or_else(unfounded)?;
+        if things > 0 && !force && !founded.closed {
+            return Err(ApiError::RackNotEmpty { rack: founded.rack.clone(), things });
+        }
+        founded.closed = true;
+        Ok(Applied::Done)
+    }
+
+    /// Users' writes end when the rack is retired.
+    fn open(&self) -> Result<(), ApiError> {
+        match &self.founded {
+            Some(founded) if founded.closed => {
+                Err(ApiError::RackRetired { rack: founded.rack.clone() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -218,10 +273,10 @@ impl Things {
     }
 
     fn make(&self, new: &NewThing) -> Result<Thing, ApiError> {
-        let Founded { kind, number, .. } = self.founded.as_ref().ok_or_else(unfounded)?;
+        let Founded { kind, charter, .. } = self.founded.as_ref().ok_or_else(unfounded)?;
         let checked_out = new.status == Status::CheckedOut;
         let thing = Thing {
-            id: ThingId::new(*number, self.sequence + 1)?,
+            id: ThingId::new(charter.number, self.sequence + 1)?,
             kind: *kind,
             tags: new.tags.clone(),
             info: Info {
@@ -305,6 +360,7 @@ impl View for Things {
     fn apply(&mut self, index: u64, batch: &Batch) -> Vec<Outcome> {
         self.time_ms = self.time_ms.max(batch.time_ms);
         self.remembered.expire(self.time_ms);
+        self.clients.expire(self.time_ms);
         self.applied_index = Some(index);
         batch.commands.iter().map(|command| self.answer(command)).collect()
     }
@@ -321,6 +377,7 @@ impl View for Things {
         self.dirty.clear();
         self.members.begin_full();
         self.remembered.begin_full();
+        self.clients.begin_full();
     }
 
     fn slice(&self, after: Option<u64>) -> (Vec<Bytes>, Option<u64>) {
@@ -342,6 +399,8 @@ impl View for Things {
             self.give_dirty(&mut parts, SLICE_BYTES);
         } else if self.remembered.unsaved() > LAST_KEYS {
             self.give_remembered(&mut parts, SLICE_BYTES);
+        } else if self.clients.unsaved() > LAST_KEYS {
+            self.give_clients(&mut parts, SLICE_BYTES);
         } else {
             return None;
         }
@@ -355,6 +414,7 @@ impl View for Things {
             parts.push(&Item::Member(member.clone()));
         }
         self.give_remembered(&mut parts, usize::MAX);
+        self.give_clients(&mut parts, usize::MAX);
         parts.push(&Item::State {
             founded: self.founded.clone(),
             sequence: self.sequence,
@@ -362,6 +422,7 @@ impl View for Things {
             applied_index: self.applied_index,
             remembered_from: self.remembered.first(),
             floors: self.remembered.floors(),
+            clients: self.clients.bounds(),
         });
         self.members.set_saved();
         parts.finish()

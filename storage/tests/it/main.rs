@@ -5,6 +5,7 @@ mod disk;
 mod strace;
 mod support;
 
+mod clients_keys;
 mod damage;
 mod disk_full;
 mod forgotten_keys;

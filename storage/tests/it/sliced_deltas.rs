@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::RwLock;
 
 use bookmesh_rpc::api::{
-    Action, Batch, Command, Kind, NewThing, OnConflict, RequestKey, Status, StatusRule, ThingId,
-    ThingPatch,
+    Action, Batch, ClientKey, Command, Incarnation, Kind, NewThing, OnConflict, RequestKey,
+    RetryKey, Status, StatusRule, ThingId, ThingPatch,
 };
 use bookmesh_storage::Checkpointer;
 use bookmesh_storage::view::{Things, View};
@@ -27,7 +27,11 @@ impl Feed {
     fn apply(&mut self, rack: &mut Things, actions: Vec<Action>) {
         let commands = actions.into_iter().map(|action| {
             self.sequence += 1;
-            let key = Some(RequestKey { session: 1, sequence: self.sequence, part: 0 });
+            let sequence = self.sequence;
+            let key = Some(match sequence % 2 {
+                0 => RequestKey::Retry(RetryKey { session: 1, sequence, part: 0 }),
+                _ => RequestKey::Client(ClientKey::new(&sequence.to_string(), &[])),
+            });
             Command { key, request_id: "test".parse().unwrap(), action }
         });
         let batch = Batch { time_ms: 1000, commands: commands.collect() };
@@ -39,7 +43,15 @@ impl Feed {
     fn begin() -> (Self, Things) {
         let (mut feed, mut rack) = (Self { index: 0, sequence: 0 }, Things::default());
         let id = "book-rack-001".parse().unwrap();
-        feed.apply(&mut rack, vec![Action::FoundRack { rack: id, kind: Kind::Book, number: 0 }]);
+        feed.apply(
+            &mut rack,
+            vec![Action::FoundRack {
+                rack: id,
+                kind: Kind::Book,
+                number: 0,
+                founding: Incarnation::default(),
+            }],
+        );
         feed.apply(&mut rack, (0..5000).map(add).collect());
         (feed, rack)
     }

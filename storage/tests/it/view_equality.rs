@@ -4,8 +4,8 @@ use std::sync::RwLock;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, Batch, Command, Incarnation, JsonText, Kind, NewThing, OnConflict, RackId, RequestId,
-    RequestKey, Status, StatusRule, ThingId, ThingPatch,
+    Action, Batch, Charter, ClientKey, Command, Incarnation, JsonText, Kind, Lineage, NewThing,
+    OnConflict, RackId, RequestId, RequestKey, RetryKey, Status, StatusRule, ThingId, ThingPatch,
 };
 use bookmesh_storage::Checkpointer;
 use bookmesh_storage::view::{Registry, Things, View};
@@ -69,7 +69,8 @@ fn thing_action() -> impl Strategy<Value = Action> {
         peer: PeerId::from_bytes([n % 4; 32]),
         incarnation: Incarnation::default(),
     });
-    prop_oneof![4 => register, 4 => update, 2 => forget, 1 => admit]
+    let recover = (1_u64..4).prop_map(|member| Action::RecoverRack { member });
+    prop_oneof![8 => register, 8 => update, 4 => forget, 2 => admit, 1 => recover]
 }
 
 fn registry_action() -> impl Strategy<Value = Action> {
@@ -80,29 +81,48 @@ fn registry_action() -> impl Strategy<Value = Action> {
         move |(n, founder, confirm, number)| {
             let (rack, founder) = (rack(n), peer(founder));
             let incarnation = Incarnation::default();
-            if confirm {
-                return Action::ConfirmRack { rack, founder, incarnation };
+            let lineage = Lineage { founding: incarnation, recoveries: u32::from(n % 2) };
+            let charter = number.map(|number| Charter { number, lineage });
+            match n {
+                0..16 => return Action::RetireRack { rack },
+                16..24 => return Action::BeginRegistry { founding: incarnation },
+                _ if confirm => return Action::ConfirmRack { rack, founder, incarnation },
+                _ => {}
             }
-            Action::RegisterRack { rack, kind: kind(n), founder, incarnation, number }
+            Action::RegisterRack { rack, kind: kind(n), founder, incarnation, charter }
         },
     )
 }
 
 /// Batches whose clock jumps, also back, and whose keys come again.
 fn batches(action: impl Strategy<Value = Action> + Clone) -> impl Strategy<Value = Vec<Batch>> {
-    let command = (proptest::option::of(0_u64..40), action).prop_map(|(key, action)| Command {
-        key: key.map(|sequence| RequestKey { session: 1, sequence, part: 0 }),
+    let command = (proptest::option::of(0_u64..80), action).prop_map(|(key, action)| Command {
+        key: key.map(key_of),
         request_id: "test".parse::<RequestId>().unwrap(),
         action,
     });
-    let batch = (0_u64..2_000_000, proptest::collection::vec(command, 1..6))
+    // Minutes mostly, and days at times: both kinds of keys grow old.
+    let time = prop_oneof![9 => 0_u64..2_000_000, 1 => 0_u64..300_000_000];
+    let batch = (time, proptest::collection::vec(command, 1..6))
         .prop_map(|(time_ms, commands)| Batch { time_ms, commands });
     proptest::collection::vec(batch, 1..40)
 }
 
+/// Of both kinds; clients' come as parts of batches too, and now and then with another request.
+fn key_of(n: u64) -> RequestKey {
+    let sequence = n / 2;
+    if n.is_multiple_of(2) {
+        return RequestKey::Retry(RetryKey { session: 1, sequence, part: 0 });
+    }
+    let body = if n.is_multiple_of(7) { "other" } else { "body" };
+    let key = ClientKey::new(&format!("key {}", sequence / 4), &[body.as_bytes()]);
+    RequestKey::Client(key).with_part((sequence % 4) as u32)
+}
+
 fn founded(mut batches: Vec<Batch>) -> Vec<Batch> {
     let rack = "book-rack-001".parse().unwrap();
-    let action = Action::FoundRack { rack, kind: Kind::Book, number: 0 };
+    let action =
+        Action::FoundRack { rack, kind: Kind::Book, number: 0, founding: Incarnation::default() };
     let request_id = "found".parse().unwrap();
     let first = Batch { time_ms: 1, commands: vec![Command { key: None, request_id, action }] };
     batches.insert(0, first);

@@ -1,8 +1,10 @@
 //! What a rack answers.
 
+use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Command, Consistency, Filter, Kind, ListThings, NewThing,
-    OnConflict, Outcome, Registered, RequestKey, Status, StatusRule, Thing, ThingId, ThingPatch,
+    Action, ApiError, Applied, Batch, Command, Consistency, Filter, Incarnation, Kind, ListThings,
+    NewThing, OnConflict, Outcome, RackId, Registered, RequestKey, RetryKey, Status, StatusRule,
+    Thing, ThingId, ThingPatch,
 };
 use bookmesh_storage::view::{REMEMBERED_MS, Things, View};
 use std::sync::Arc;
@@ -17,7 +19,13 @@ impl Rack {
     fn new() -> Self {
         let mut rack = Self { view: Things::default(), index: 0, time_ms: 1000 };
         let id = "book-rack-001".parse().unwrap();
-        rack.run(Action::FoundRack { rack: id, kind: Kind::Book, number: 0 }).unwrap();
+        rack.run(Action::FoundRack {
+            rack: id,
+            kind: Kind::Book,
+            number: 0,
+            founding: Incarnation::default(),
+        })
+        .unwrap();
         rack
     }
 
@@ -26,7 +34,7 @@ impl Rack {
     }
 
     fn keyed(&mut self, key: Option<u64>, action: Action) -> Outcome {
-        let key = key.map(|sequence| RequestKey { session: 1, sequence, part: 0 });
+        let key = key.map(|sequence| RequestKey::Retry(RetryKey { session: 1, sequence, part: 0 }));
         let command = Command { key, request_id: "test".parse().unwrap(), action };
         let batch = Batch { time_ms: self.time_ms, commands: vec![command] };
         self.index += 1;
@@ -74,7 +82,7 @@ fn rename(of: u64, name: &str, if_version: Option<u64>) -> Action {
 }
 
 fn query() -> ListThings {
-    let (filter, consistency) = (Filter::default(), Consistency::Eventual);
+    let (filter, consistency) = (Filter::default(), Consistency::Eventual { max_lag_ms: None });
     let rack = "book-rack-001".parse().unwrap();
     ListThings { rack, filter, after: None, offset: 0, limit: 100, consistency }
 }
@@ -180,12 +188,17 @@ fn commands_of_the_other_group_are_refused() {
     let action = Action::RegisterRack {
         rack: "a".parse().unwrap(),
         kind: Kind::Book,
-        number: None,
-        founder: bookmesh_rpc::PeerId::from_bytes([1; 32]),
-        incarnation: bookmesh_rpc::api::Incarnation::default(),
+        charter: None,
+        founder: PeerId::from_bytes([1; 32]),
+        incarnation: Incarnation::default(),
     };
     assert!(matches!(rack.run(action), Err(ApiError::Invalid(_))));
-    let number = Action::FoundRack { rack: "b".parse().unwrap(), kind: Kind::Book, number: 1 };
+    let number = Action::FoundRack {
+        rack: "b".parse().unwrap(),
+        kind: Kind::Book,
+        number: 1,
+        founding: Incarnation::default(),
+    };
     assert!(matches!(rack.run(number), Err(ApiError::Invalid(_))), "a rack is founded once");
 }
 
@@ -224,4 +237,41 @@ fn a_page_is_cut_before_it_is_larger_than_an_answer() {
     let second = rack.view.list(&ListThings { limit: 1000, after, ..query() });
     assert_eq!(first.things.len() + second.things.len(), 400);
     assert!(!second.cut);
+}
+
+#[test]
+fn a_rack_that_holds_things_is_closed_by_force_alone() {
+    let mut rack = Rack::new();
+    rack.add(book("Emma", "Jane Austen"));
+    let id: RackId = "book-rack-001".parse().unwrap();
+    let refused = rack.run(Action::CloseRack { force: false });
+    assert_eq!(refused, Err(ApiError::RackNotEmpty { rack: id.clone(), things: 1 }));
+    rack.add(book("Persuasion", "Jane Austen"));
+    assert_eq!(rack.run(Action::CloseRack { force: true }), Ok(Applied::Done));
+    assert_eq!(rack.run(Action::CloseRack { force: false }), Ok(Applied::Done), "it is already");
+    let late = rack.register(book("Sanditon", "Jane Austen"), OnConflict::Allow);
+    assert_eq!(late, Err(ApiError::RackRetired { rack: id }));
+    assert_eq!(rack.view.len(), 2, "what it holds can be read");
+}
+
+#[test]
+fn after_a_recovery_the_data_of_those_who_were_given_up_are_another_member() {
+    let mut rack = Rack::new();
+    let peer = |byte| PeerId::from_bytes([byte; 32]);
+    let admit = |rack: &mut Rack, byte| {
+        let incarnation = Incarnation::default();
+        match rack.run(Action::AdmitMember { peer: peer(byte), incarnation }) {
+            Ok(Applied::Member(member)) => member,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([1, 2, 3].map(|byte| admit(&mut rack, byte)), [1, 2, 3]);
+    assert_eq!(rack.run(Action::RecoverRack { member: 2 }), Ok(Applied::Done));
+    let known = |rack: &Rack, byte| rack.view.member_of(peer(byte), Incarnation::default());
+    assert_eq!([1, 2, 3].map(|byte| known(&rack, byte)), [None, Some(2), None]);
+    assert_eq!(admit(&mut rack, 2), 2);
+    let back = admit(&mut rack, 3);
+    assert!(back > 3 + 100, "a number that the others may have given to somebody: {back}");
+    assert_eq!(known(&rack, 3), Some(back));
+    assert_eq!(rack.view.charter().unwrap().lineage.recoveries, 1);
 }

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Batch, Command, ForgetThings, Hash, Info, Kind, ListThings, LogPage,
-    LogRecord, Member, MemberRole, MemberState, MemberStatus, NewThing, OnConflict, RackId,
-    RecordKind, Registered, Reply, Request, RequestId, RequestKey, Status, StatusRule,
-    StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing, import_key,
+    Action, ApiError, Batch, Charter, Command, ForgetThings, Hash, Incarnation, Info, KeyId, Kind,
+    Lineage, ListThings, LogPage, LogRecord, Member, MemberRole, MemberState, MemberStatus,
+    NewThing, OnConflict, RackId, RecordKind, Registered, Reply, Request, RequestId, RequestKey,
+    Status, StatusRule, StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing,
+    import_key,
 };
 use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
@@ -34,7 +35,9 @@ pub(crate) struct FakeWorker {
     /// For every call, while set.
     pub(crate) always: Mutex<Option<Mishap>>,
     pub(crate) asked: Mutex<Vec<(RequestId, Request)>>,
-    state: Mutex<State>,
+    /// What it says of itself, instead of that it leads its rack alone.
+    pub(crate) claim: Mutex<Option<MemberStatus>>,
+    state: Arc<Mutex<State>>,
     committed: watch::Sender<u64>,
 }
 
@@ -43,6 +46,8 @@ struct State {
     things: BTreeMap<ThingId, Arc<Thing>>,
     sequence: u64,
     done: HashMap<RequestKey, Result<Reply, ApiError>>,
+    /// For which request each client's key was given.
+    fingerprints: HashMap<KeyId, [u8; 16]>,
     log: Vec<LogRecord>,
 }
 
@@ -55,9 +60,18 @@ impl FakeWorker {
             script: Mutex::default(),
             always: Mutex::default(),
             asked: Mutex::default(),
-            state: Mutex::default(),
+            claim: Mutex::default(),
+            state: Arc::default(),
             committed: watch::Sender::new(0),
         })
+    }
+
+    /// Another member of the same rack.
+    pub(crate) fn twin(&self, peer: PeerId) -> Arc<Self> {
+        let twin = Self::new(self.rack.as_str(), self.number, peer);
+        let mut twin = Arc::into_inner(twin).unwrap();
+        twin.state = self.state.clone();
+        Arc::new(twin)
     }
 
     pub(crate) fn will(&self, mishap: Mishap) {
@@ -66,6 +80,13 @@ impl FakeWorker {
 
     pub(crate) fn fails(&self, error: ApiError) {
         self.will(Mishap::Error(error));
+    }
+
+    /// From here on it says this of itself: its own status, changed.
+    pub(crate) fn claims(&self, change: impl FnOnce(&mut MemberStatus)) {
+        let mut status = self.status(&self.state.lock().unwrap());
+        change(&mut status);
+        *self.claim.lock().unwrap() = Some(status);
     }
 
     /// The last request that was not about membership.
@@ -85,6 +106,10 @@ impl FakeWorker {
         let mut state = self.state.lock().unwrap();
         match request {
             Request::GetMember(_) => Ok(Reply::GetMember(self.status(&state))),
+            Request::RecoverRack(_) => {
+                *self.claim.lock().unwrap() = None;
+                Ok(Reply::RecoverRack(self.status(&state)))
+            }
             Request::GetThing(get) => {
                 let thing = state.things.get(&get.id).cloned();
                 let thing = thing.ok_or(ApiError::ThingNotFound { id: get.id })?;
@@ -116,10 +141,21 @@ impl FakeWorker {
             Request::RegisterThings(register) => register.key,
             Request::UpdateThing(update) => update.key,
             Request::ForgetThings(forget) => forget.key,
+            Request::SettleKey(settle) => RequestKey::Client(settle.key),
             other => return Err(ApiError::NotServed { method: other.method().into() }),
         };
+        if let RequestKey::Client(key) = key
+            && *state.fingerprints.entry(key.id).or_insert(key.fingerprint) != key.fingerprint
+        {
+            return Err(ApiError::KeyConflict);
+        }
         if let Some(done) = state.done.get(&key) {
-            return done.clone();
+            return match (done, &request) {
+                (Ok(Reply::RegisterThing(thing)), Request::SettleKey(_)) => {
+                    Ok(Reply::SettleKey(Some(thing.clone())))
+                }
+                _ => done.clone(),
+            };
         }
         let outcome = match request {
             Request::RegisterThing(register) => {
@@ -136,6 +172,7 @@ impl FakeWorker {
             }
             Request::UpdateThing(change) => update(state, change).map(Reply::UpdateThing),
             Request::ForgetThings(ids) => forget(state, &ids).map(Reply::ForgetThings),
+            Request::SettleKey(_) => Ok(Reply::SettleKey(None)),
             _ => unreachable!("the key was taken from one of these"),
         };
         state.done.insert(key, outcome.clone());
@@ -190,23 +227,33 @@ impl FakeWorker {
     }
 
     fn status(&self, state: &State) -> MemberStatus {
+        if let Some(claim) = self.claim.lock().unwrap().clone() {
+            return claim;
+        }
         let index = state.log.len() as u64;
         MemberStatus {
             rack: self.rack.clone(),
             kind: Kind::Book,
-            number: Some(self.number),
+            charter: Some(charter(self.number)),
             member: 1,
             state: MemberState::Leader,
             term: 1,
             leader: Some(self.peer),
             members: vec![Member { member: 1, peer: self.peer, role: MemberRole::Voter }],
             last_index: index,
+            last_term: 1,
             committed_index: index,
             applied_index: index,
             head_hash: state.log.last().map_or(Hash::ZERO, |record| record.hash),
             things: state.things.len() as u64,
+            writable: true,
         }
     }
+}
+
+fn charter(number: u32) -> Charter {
+    let lineage = Lineage { founding: Incarnation::default(), recoveries: 0 };
+    Charter { number, lineage }
 }
 
 fn page(state: &State, list: &ListThings) -> ThingList {

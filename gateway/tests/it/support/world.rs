@@ -95,11 +95,50 @@ impl World {
         Request::new("PUT", path).json(body).send(self.at).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        Request::new("DELETE", path).send(self.at).await
+    }
+
     /// Registers a book in a rack; gives its id.
     pub(crate) async fn book(&self, rack: &str, name: &str) -> String {
         let reply = self.post("/books", book(rack, name)).await;
         assert_eq!(reply.status, 201, "{:?}", reply.json());
         reply.data()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Starts another member of a rack; gives its place among the workers. The routes name both
+    /// from here on, the first as the leader.
+    pub(crate) async fn twin(&mut self, of: usize) -> usize {
+        let key = NodeKey::generate();
+        let twin = self.workers[of].twin(key.peer_id().unwrap());
+        let twin_mesh = mesh(key, &self.ork_mesh.addresses(), Some(twin.clone())).await;
+        let id = twin.rack.clone();
+        self.ork.routes.send_modify(|table| {
+            let route = table.racks.iter_mut().find(|route| route.id == id);
+            route.unwrap().members.push(twin.peer);
+        });
+        self.workers.push(twin);
+        self.worker_meshes.push(twin_mesh);
+        let path = format!("/racks/{id}");
+        let members = || async { self.get(&path).await.data()["members"].as_array().cloned() };
+        self.until(|| async { members().await.is_some_and(|members| members.len() == 2) }).await;
+        self.workers.len() - 1
+    }
+
+    /// Sends a write under a client's key.
+    pub(crate) async fn keyed(
+        &self,
+        method: &'static str,
+        path: &str,
+        key: &str,
+        body: Option<Value>,
+    ) -> Reply {
+        let request = Request::new(method, path).header("idempotency-key", key);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        request.send(self.at).await
     }
 
     /// The orchestrator dies.
@@ -135,6 +174,8 @@ pub(crate) fn route(worker: &FakeWorker) -> RackRoute {
         term: 1,
         members: vec![worker.peer],
         things: 0,
+        writable: true,
+        since_ms: 0,
     }
 }
 

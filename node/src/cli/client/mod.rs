@@ -6,6 +6,8 @@
 //! | `failure` | why a command ends without success, and its exit code |
 //! | `terminal` | colours, tables and numbers for people |
 //! | `book`, `status`, `health` | one command each |
+//! | `retire`, `recover`, `mesh_settings` | what operators do |
+//! | `consent` | asks before what can't be undone |
 //! | `catalogue` | a book as a row of CSV, both ways |
 //! | `import`, `export` | many books in and out |
 //! | `tail`, `verify`, `record` | the append-only log |
@@ -15,14 +17,17 @@ mod book;
 mod catalogue;
 mod completions;
 mod config;
-
+mod consent;
 mod export;
 mod failure;
 mod health;
 mod http;
 mod import;
 mod keys;
+mod mesh_settings;
 mod record;
+mod recover;
+mod retire;
 mod status;
 mod tail;
 mod terminal;
@@ -34,7 +39,7 @@ use std::process::ExitCode;
 
 use failure::Failure;
 
-use super::{ClientCommand, LogCommand};
+use super::{ClientCommand, LogCommand, RackChange};
 
 /// Runs a command to its end; what went wrong is on standard error in one line.
 pub async fn run(command: ClientCommand) -> ExitCode {
@@ -54,6 +59,9 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
     match command {
         ClientCommand::Status(args) => status::run(&args).await,
         ClientCommand::Book(command) => book::run(command).await,
+        ClientCommand::Rack(RackChange::Retire(args)) => retire::run(&args).await,
+        ClientCommand::Rack(RackChange::Recover(args)) => recover::run(&args).await,
+        ClientCommand::Settings(args) => mesh_settings::run(&args).await,
         ClientCommand::Import(args) => import::run(args).await,
         ClientCommand::Export(args) => export::run(&args).await,
         ClientCommand::Log(LogCommand::Tail { rack, from, json, server }) => {

@@ -79,8 +79,14 @@ fn sentence(command: &Command) -> String {
             let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
             format!("forget    {}", ids.join(", "))
         }
+        Action::Settle => "settle    a key, taken by another rack".to_owned(),
+        Action::RecoverRack { member } => format!("recover   member {member} goes on alone"),
+        Action::CloseRack { .. } => "close     no more writes".to_owned(),
+        Action::RetireRack { rack } => format!("retire    {rack}"),
+        Action::SetSettings { .. } => "settings  of the mesh".to_owned(),
         Action::RegisterRack { rack, .. } => format!("rack      {rack}"),
         Action::ConfirmRack { rack, .. } => format!("confirm   {rack}"),
+        Action::BeginRegistry { founding } => format!("begin     {founding}"),
     }
 }
 

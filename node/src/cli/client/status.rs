@@ -3,18 +3,23 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use comfy_table::Cell;
 use serde_json::json;
 
 use super::failure::Failure;
 use super::http::Api;
 use super::terminal::{Paint, counted, grouped, harmless, painted, print_table, short, table};
-use super::views::{Node, Rack};
+use super::views::{Member, Node, Rack};
 use crate::cli::StatusArgs;
 
 /// How often `--watch` draws.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The state of a member that is being filled.
+const JOINING: &str = "joining";
 /// Puts the cursor into the upper left corner of an empty screen.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+/// The state of a member that does not answer.
+const UNREACHABLE: &str = "unreachable";
 
 /// Shows racks, members and nodes, once or again and again.
 pub(super) async fn run(args: &StatusArgs) -> Result<(), Failure> {
@@ -75,7 +80,8 @@ fn count<T>(list: &[T]) -> u64 {
     u64::try_from(list.len()).unwrap_or(u64::MAX)
 }
 
-fn number(value: Option<u64>) -> String {
+/// A number, or a dash where there is none.
+pub(super) fn number(value: Option<u64>) -> String {
     value.map_or_else(|| "-".into(), grouped)
 }
 
@@ -83,20 +89,22 @@ fn hash(value: Option<&String>) -> &str {
     value.map_or("-", |hash| short(hash))
 }
 
-fn rack_table(racks: &[Rack]) -> comfy_table::Table {
-    let mut rows = table(&["rack", "type", "leader", "term", "members", "things", "index", "head"]);
+/// One line a rack.
+pub(super) fn rack_table(racks: &[Rack]) -> comfy_table::Table {
+    let header = ["rack", "type", "leader", "term", "voters", "members", "things", "index", "head"];
+    let mut rows = table(&header);
     for rack in racks {
-        let leader = match &rack.leader {
-            Some(peer) => painted(short(peer), Paint::Green),
-            None => painted("none", Paint::Red),
-        };
-        let up = rack.members.iter().filter(|member| member.state != "unreachable").count();
+        let answers = |member: &&Member| member.state != UNREACHABLE;
+        let up = rack.members.iter().filter(answers);
+        let voters = up.clone().filter(|member| member.role.as_deref() == Some("voter")).count();
+        let wanted = rack.wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
         rows.add_row([
             harmless(&rack.id).into(),
             harmless(&rack.kind).into(),
-            leader,
+            leader(rack),
             number(rack.term).into(),
-            format!("{up} of {}", rack.members.len()).into(),
+            format!("{voters}{wanted}").into(),
+            format!("{} of {}", up.count(), rack.members.len()).into(),
             number(rack.things).into(),
             number(rack.last_index).into(),
             hash(rack.head_hash.as_ref()).into(),
@@ -105,27 +113,57 @@ fn rack_table(racks: &[Rack]) -> comfy_table::Table {
     rows
 }
 
-fn member_table(racks: &[Rack]) -> comfy_table::Table {
-    let mut rows = table(&["rack", "member", "role", "state", "lag", "head"]);
+fn leader(rack: &Rack) -> Cell {
+    match (&rack.leader, rack.writable) {
+        (Some(peer), Some(false)) => painted(&format!("{}, disk full", short(peer)), Paint::Red),
+        (Some(peer), _) => painted(short(peer), Paint::Green),
+        (None, _) => painted("none", Paint::Red),
+    }
+}
+
+/// One line a member.
+pub(super) fn member_table(racks: &[Rack]) -> comfy_table::Table {
+    let mut rows = table(&["rack", "member", "node", "role", "state", "lag", "head"]);
     for rack in racks {
         for member in &rack.members {
-            let lag = rack.last_index.zip(member.applied_index);
-            let colour = match member.state.as_str() {
-                "unreachable" | "failed" => Paint::Red,
-                "learner" => Paint::Yellow,
-                _ => Paint::Green,
-            };
+            let has =
+                if member.state == JOINING { member.last_index } else { member.applied_index };
+            let lag = rack.last_index.zip(has);
             rows.add_row([
                 harmless(&rack.id).into(),
+                number(member.member).into(),
                 short(&member.peer_id).into(),
                 harmless(member.role.as_deref().unwrap_or("-")).into(),
-                painted(&harmless(&member.state), colour),
-                number(lag.map(|(last, applied)| last.saturating_sub(applied))).into(),
+                state(member),
+                number(lag.map(|(last, has)| last.saturating_sub(has))).into(),
                 hash(member.head_hash.as_ref()).into(),
             ]);
         }
     }
     rows
+}
+
+/// What a member does, how far it is where it is being filled, and what it lacks.
+fn state(member: &Member) -> Cell {
+    let mut text = match (member.state.as_str(), member.last_index, member.committed_index) {
+        (JOINING, Some(has), Some(wanted)) => {
+            let percent = has.saturating_mul(100) / wanted.max(1);
+            let (has, wanted) = (grouped(has), grouped(wanted));
+            format!("{JOINING} {has}/{wanted} ({} %)", percent.min(100))
+        }
+        _ => harmless(&member.state),
+    };
+    let full = member.writable == Some(false);
+    if full {
+        text.push_str(", disk full");
+    }
+    let colour = match member.state.as_str() {
+        UNREACHABLE | "failed" => Paint::Red,
+        _ if full => Paint::Red,
+        "learner" | JOINING => Paint::Yellow,
+        _ => Paint::Green,
+    };
+    painted(&text, colour)
 }
 
 fn node_table(nodes: &[Node]) -> comfy_table::Table {
@@ -159,11 +197,15 @@ mod tests {
         json!([{
             "id": "book-rack-001", "number": 0, "type": "book", "leader": "ab".repeat(32),
             "term": 3, "things": 10_000, "last_index": 412, "head_hash": "cd".repeat(32),
+            "wanted": 3, "writable": true,
             "members": [
-                {"peer_id": "ab".repeat(32), "role": "voter", "state": "leader", "last_index": 412,
-                 "applied_index": 412, "head_hash": "cd".repeat(32)},
-                {"peer_id": "ef".repeat(32), "role": "voter", "state": "unreachable",
+                {"member": 1, "peer_id": "ab".repeat(32), "role": "voter", "state": "leader",
+                 "last_index": 412, "applied_index": 412, "head_hash": "cd".repeat(32)},
+                {"member": 2, "peer_id": "ef".repeat(32), "role": "voter", "state": "unreachable",
                  "last_index": 400, "applied_index": 400, "head_hash": null},
+                {"member": 4, "peer_id": "12".repeat(32), "role": null, "state": "joining",
+                 "last_index": 164, "committed_index": 400, "applied_index": 0,
+                 "head_hash": "34".repeat(32)},
             ],
         }, {
             "id": "order-rack-001", "number": 0, "type": "order", "leader": null, "term": null,
@@ -186,24 +228,26 @@ mod tests {
         let line = |words: &[&str]| {
             text.lines().any(|line| line.split_whitespace().eq(words.iter().copied()))
         };
-        assert!(
-            line(&[
-                "book-rack-001",
-                "book",
-                "abababab",
-                "3",
-                "1",
-                "of",
-                "2",
-                "10,000",
-                "412",
-                "cdcdcdcd"
-            ]),
-            "{text}"
-        );
-        assert!(line(&["book-rack-001", "efefefef", "voter", "unreachable", "12", "-"]), "{text}");
-        assert!(line(&["order-rack-001", "order", "none", "-", "0", "of", "0", "-", "-", "-"]));
+        let shows = |words: &str| {
+            let words: Vec<_> = words.split(' ').collect();
+            assert!(line(&words), "{words:?} is not in\n{text}");
+        };
+        shows("book-rack-001 book abababab 3 1 of 3 2 of 3 10,000 412 cdcdcdcd");
+        shows("book-rack-001 2 efefefef voter unreachable 12 -");
+        shows("book-rack-001 4 12121212 - joining 164/400 (41 %) 248 34343434");
+        shows("order-rack-001 order none - 0 0 of 0 - - -");
         assert!(text.contains("/ip4/127.0.0.1/tcp/4001 ") && text.contains("2 racks, 1 node"));
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_at_the_rack_and_at_the_member() {
+        let mut racks = sample();
+        racks[0]["writable"] = json!(false);
+        racks[0]["members"][0]["writable"] = json!(false);
+        let racks: Vec<Rack> = serde_json::from_value(racks).unwrap();
+        let text = format!("{}\n{}", rack_table(&racks), member_table(&racks));
+        assert!(text.contains("abababab, disk full"), "{text}");
+        assert!(text.contains("leader, disk full"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Columns that a terminal has for a table to be made to fit it.
+const MIN_COLUMNS: u16 = 40;
+
 /// A colour, as the number of its escape sequence.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Paint {
@@ -54,7 +57,9 @@ pub(super) fn painted(text: &str, paint: Paint) -> Cell {
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().map(|title| title.to_uppercase()));
-    if io::stdout().is_terminal() {
+    // One that does not say how wide it is must not be taken for one without any width.
+    let wide = table.width().is_some_and(|columns| columns >= MIN_COLUMNS);
+    if io::stdout().is_terminal() && wide {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table

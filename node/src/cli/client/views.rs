@@ -21,6 +21,12 @@ pub(super) struct Rack {
     pub(super) last_index: Option<u64>,
     #[serde(default)]
     pub(super) head_hash: Option<String>,
+    /// Voters that it aims for.
+    #[serde(default)]
+    pub(super) wanted: Option<u64>,
+    /// Whether its leader's disk has room.
+    #[serde(default)]
+    pub(super) writable: Option<bool>,
     #[serde(default)]
     pub(super) members: Vec<Member>,
 }
@@ -28,14 +34,63 @@ pub(super) struct Rack {
 /// A member of a rack.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Member {
+    #[serde(default)]
+    pub(super) member: Option<u64>,
     pub(super) peer_id: String,
     #[serde(default)]
     pub(super) role: Option<String>,
     pub(super) state: String,
     #[serde(default)]
+    pub(super) last_index: Option<u64>,
+    #[serde(default)]
+    pub(super) committed_index: Option<u64>,
+    #[serde(default)]
     pub(super) applied_index: Option<u64>,
     #[serde(default)]
     pub(super) head_hash: Option<String>,
+    #[serde(default)]
+    pub(super) writable: Option<bool>,
+}
+
+/// What `/racks/{id}/recovery` says.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Recovery {
+    /// A leader that proved just now that it is one.
+    #[serde(default)]
+    pub(super) leader: Option<String>,
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    #[serde(default)]
+    pub(super) choice: Option<Choice>,
+    #[serde(default)]
+    pub(super) losses: Vec<String>,
+    #[serde(default)]
+    pub(super) members: Vec<Candidate>,
+}
+
+/// The member that a recovery would go on with.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Choice {
+    pub(super) member: u64,
+    pub(super) last_index: u64,
+}
+
+/// A member as a recovery shows it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Candidate {
+    #[serde(default)]
+    pub(super) member: Option<u64>,
+    pub(super) peer_id: String,
+    #[serde(default)]
+    pub(super) role: Option<String>,
+    #[serde(default)]
+    pub(super) state: Option<String>,
+    #[serde(default)]
+    pub(super) last_index: Option<u64>,
+    #[serde(default)]
+    pub(super) last_term: Option<u64>,
+    #[serde(default)]
+    pub(super) applied_index: Option<u64>,
 }
 
 /// A node of `/nodes`.

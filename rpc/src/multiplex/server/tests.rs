@@ -6,7 +6,7 @@ use tokio::io::DuplexStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use super::*;
-use crate::api::{Consensus, Ping};
+use crate::api::{Consensus, GroupId, Ping};
 use crate::flow::SMALL_BODY_BYTES;
 use crate::frame::Decoder;
 use crate::peer::NodeKey;
@@ -107,7 +107,7 @@ fn ping(bytes: usize) -> Bytes {
 }
 
 fn consensus(bytes: usize) -> Bytes {
-    encoded(Consensus { group: None, to: 1, body: vec![0; bytes].into() })
+    encoded(Consensus { group: GroupId::Registry, to: 1, body: vec![0; bytes].into() })
 }
 
 fn pong() -> Result<Reply, ApiError> {

@@ -7,10 +7,11 @@ use bookmesh_rpc::api::{Thing, ThingId};
 use serde::{Deserialize, Serialize};
 
 use super::{Founded, Things, import_entry};
+use crate::view::client_keys::ClientItem;
 use crate::view::floors::Floors;
 use crate::view::members::Admitted;
 use crate::view::parts::{PartWriter, RestoreError};
-use crate::view::remembered::KeptItem;
+use crate::view::remembered::RetryItem;
 
 /// What a checkpoint consists of.
 #[derive(Serialize, Deserialize)]
@@ -18,9 +19,12 @@ pub(super) enum Item {
     Thing(Arc<Thing>),
     Gone(ThingId),
     Member(Admitted),
-    Kept(KeptItem),
+    Kept(RetryItem),
     /// A thing that the key before it forgot.
     Forgotten(Arc<Thing>),
+    Client(ClientItem),
+    /// A thing that the client's key before it forgot.
+    ClientForgotten(Arc<Thing>),
     /// Ends every delta.
     State {
         founded: Option<Founded>,
@@ -29,6 +33,7 @@ pub(super) enum Item {
         applied_index: Option<u64>,
         remembered_from: u64,
         floors: Floors,
+        clients: (u64, u64),
     },
 }
 
@@ -48,20 +53,34 @@ impl Things {
     /// Gives out remembered keys, up to so many bytes and the answer that passes them. One may say
     /// "the thing as it stands" where that was given out before it.
     pub(super) fn give_remembered(&mut self, parts: &mut PartWriter, max_bytes: usize) {
-        let (things, dirty) = (&self.things, &self.dirty);
         let saved = self.remembered.each_unsaved(
-            |id| things.get(&id).filter(|_| !dirty.contains(&id)),
+            |id| self.given_out(id),
             |kept, forgotten| {
                 parts.push(&Item::Kept(kept));
                 forgotten.iter().for_each(|thing| parts.push(&Item::Forgotten(thing.clone())));
-                if parts.bytes() < max_bytes {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
+                up_to(max_bytes, parts)
             },
         );
         self.remembered.set_saved(saved);
+    }
+
+    /// As [`Things::give_remembered`], of clients' keys.
+    pub(super) fn give_clients(&mut self, parts: &mut PartWriter, max_bytes: usize) {
+        let saved = self.clients.each_unsaved(
+            |id| self.given_out(id),
+            |kept, forgotten| {
+                parts.push(&Item::Client(kept));
+                let things = forgotten.iter();
+                things.for_each(|thing| parts.push(&Item::ClientForgotten(thing.clone())));
+                up_to(max_bytes, parts)
+            },
+        );
+        self.clients.set_saved(saved);
+    }
+
+    /// A thing as a restored view has it at this place of the checkpoint.
+    fn given_out(&self, id: ThingId) -> Option<&Arc<Thing>> {
+        self.things.get(&id).filter(|_| !self.dirty.contains(&id))
     }
 
     pub(super) fn restore_item(&mut self, item: Item) -> Result<(), RestoreError> {
@@ -84,11 +103,31 @@ impl Things {
                     return Err(RestoreError("a forgotten thing without its answer".into()));
                 }
             }
-            Item::State { founded, sequence, time_ms, applied_index, remembered_from, floors } => {
+            Item::Client(kept) => {
+                let things = &self.things;
+                if !self.clients.restore(kept, |id| things.get(&id)) {
+                    return Err(RestoreError("a client's answer without its thing".into()));
+                }
+            }
+            Item::ClientForgotten(thing) => {
+                if !self.clients.restore_forgotten(thing) {
+                    return Err(RestoreError("a forgotten thing without its answer".into()));
+                }
+            }
+            Item::State {
+                founded,
+                sequence,
+                time_ms,
+                applied_index,
+                remembered_from,
+                floors,
+                clients,
+            } => {
                 self.founded = founded;
                 (self.sequence, self.time_ms) = (sequence, time_ms);
                 self.applied_index = applied_index;
                 self.remembered.restore_end(remembered_from, floors);
+                self.clients.restore_end(clients);
                 self.members.set_saved();
             }
         }
@@ -100,4 +139,8 @@ impl Things {
             self.by_import_key.remove(&import_entry(&thing));
         }
     }
+}
+
+fn up_to(max_bytes: usize, parts: &PartWriter) -> ControlFlow<()> {
+    if parts.bytes() < max_bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use bookmesh_rpc::api::{
-    Action, Batch, Command, Hash, Kind, NewThing, OnConflict, RequestId, Status, StatusRule,
-    ThingId, ThingPatch,
+    Action, Batch, Command, Hash, Incarnation, Kind, NewThing, OnConflict, RequestId, Status,
+    StatusRule, ThingId, ThingPatch,
 };
 use bookmesh_rpc::codec;
 use bookmesh_storage::StoreKey;
@@ -124,8 +124,12 @@ fn write_all(group: &Group, entries: u64, dice: &mut Dice) {
         let count = if dice.roll(4) == 0 { 100 + dice.roll(200) } else { 1 + dice.roll(8) };
         let mut commands = commands(dice, things, count);
         if index == first {
-            let action =
-                Action::FoundRack { rack: Clone::clone(&rack), kind: Kind::Book, number: 0 };
+            let action = Action::FoundRack {
+                rack: Clone::clone(&rack),
+                kind: Kind::Book,
+                number: 0,
+                founding: Incarnation::default(),
+            };
             commands[0].action = action;
         }
         let batch = Batch { time_ms: index, commands };

@@ -11,6 +11,9 @@ use super::PATIENCE;
 /// The binary under test.
 pub const BOOKMESH: &str = env!("CARGO_BIN_EXE_bookmesh");
 
+/// Lines of its log that a test that fails shows of each process.
+const TAIL: usize = 120;
+
 pub struct Process {
     child: Child,
     out: PathBuf,
@@ -66,21 +69,31 @@ impl Process {
     /// Waits for the line `ready key=value …`.
     pub fn wait_until_ready(&mut self) {
         let until = Instant::now() + PATIENCE;
-        loop {
-            let out = std::fs::read_to_string(&self.out).unwrap();
-            if let Some(line) = out.lines().find_map(|line| line.strip_prefix("ready ")) {
-                self.ready = line
-                    .split_whitespace()
-                    .filter_map(|word| word.split_once('='))
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .collect();
-                return;
-            }
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended: {ended:?}\n{}", self.log());
+        while !self.is_ready() {
             assert!(Instant::now() < until, "it is not up\n{}", self.log());
             pause();
         }
+    }
+
+    /// Whether it has said `ready …` by now. It may not have ended.
+    pub fn is_ready(&mut self) -> bool {
+        let out = std::fs::read_to_string(&self.out).unwrap();
+        if let Some(line) = out.lines().find_map(|line| line.strip_prefix("ready ")) {
+            self.ready = line
+                .split_whitespace()
+                .filter_map(|word| word.split_once('='))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect();
+            return true;
+        }
+        let ended = self.ended();
+        assert!(ended.is_none(), "it ended: {ended:?}\n{}", self.log());
+        false
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     pub fn http(&self) -> String {
@@ -122,7 +135,7 @@ impl Process {
     pub fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.ended() {
                 return status;
             }
             assert!(Instant::now() < until, "it does not end\n{}", self.log());
@@ -136,7 +149,10 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- {}\n{}", self.err.display(), self.log());
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(TAIL)..];
+            eprintln!("--- {}\n{}", self.err.display(), tail.join("\n"));
         }
     }
 }

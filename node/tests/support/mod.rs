@@ -1,10 +1,17 @@
 //! Real processes on loopback, and a client for them.
 
 pub mod api;
+pub mod asker;
+pub mod lan;
+pub mod lan_mesh;
 pub mod mesh;
+pub mod probe;
 pub mod process;
+pub mod rack;
+pub mod writers;
 
 pub use api::Api;
+pub use lan::Lan;
 pub use process::Process;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,12 @@
 //! A mesh of separate processes on loopback: an orchestrator, workers, gateways.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
+
+use bookmesh_node::roles::client_only::ClientOnly;
+use bookmesh_rpc::mesh::{MeshConfig, MeshKey};
+use bookmesh_rpc::{Mesh, NodeKey};
 
 use super::Process;
 
@@ -34,4 +40,21 @@ pub fn worker(name: &str, dir: &Path, bootstrap: &str) -> Process {
 
 pub fn gateway(name: &str, dir: &Path, bootstrap: &str) -> Process {
     Process::start(name, dir, &["gateway"], &env(&[("BOOTSTRAP", bootstrap)]))
+}
+
+/// A node of the test's own, to make calls with.
+pub async fn handle(bootstrap: &str) -> Mesh {
+    let config = MeshConfig {
+        key: NodeKey::generate(),
+        mesh_key: Some(MeshKey::from_hex(MESH_KEY).unwrap()),
+        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 0,
+        bootstrap: bootstrap.split(',').map(str::to_owned).collect(),
+        mdns: false,
+        bootstrap_timeout: Duration::from_secs(15),
+        max_connections: 100,
+    };
+    let mesh = Mesh::start(config).await.unwrap();
+    mesh.serve(std::sync::Arc::new(ClientOnly));
+    mesh
 }

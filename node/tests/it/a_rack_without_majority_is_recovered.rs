@@ -1,0 +1,148 @@
+//! Two of three workers are gone for good, with their disks. Nothing can be written, until an
+//! operator decides that the third goes on alone: what was acknowledged and is in its log is
+//! there, and with new workers the rack is as it was.
+
+use std::collections::BTreeSet;
+
+use bookmesh_rpc::api::{ApiError, GetMember, MemberStatus, RecoverRack};
+use bookmesh_rpc::mesh::{CallError, Context};
+use bookmesh_rpc::{Mesh, PeerId};
+
+use crate::support::{Api, PATIENCE, Process, eventually, mesh, rack};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ork = mesh::ork(dir.path());
+    let start = |number: usize| mesh::worker(&format!("worker-{number}"), dir.path(), &ork.p2p());
+    let survivor = start(0);
+    let others = [start(1), start(2)];
+    let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
+    let api = Api::new(gateway.http());
+    rack::agreement(&api, mesh::RACK, 3).await;
+    let mut acknowledged = BTreeSet::new();
+    for number in 0..50 {
+        acknowledged.insert(api.add(&format!("Book {number}")).await);
+    }
+    rack::agreement(&api, mesh::RACK, 3).await;
+
+    let operator = mesh::handle(&ork.p2p()).await;
+    let peer: PeerId = survivor.ready["peer"].parse().unwrap();
+    let healthy =
+        eventually("a way to the survivor", || async { status(&operator, peer).await.ok() }).await;
+    let founding = healthy.charter.map(|charter| charter.lineage.founding);
+    let refused = recover(&operator, peer, healthy.member, healthy.last_index).await;
+    let whole = refusal(refused);
+    assert!(whole.contains("majority"), "a rack that works is left alone: {whole}");
+
+    for (number, worker) in others.into_iter().enumerate() {
+        worker.kill();
+        std::fs::remove_dir_all(dir.path().join(format!("worker-{}-data", number + 1))).unwrap();
+    }
+    let refused = api.post("/books", crate::support::api::book("Nobody takes it")).await;
+    assert!(refused.status.is_server_error(), "{}", refused.body);
+
+    let seen = status(&operator, peer).await.unwrap();
+    let old = recover(&operator, peer, seen.member, seen.last_index - 1).await;
+    assert!(refusal(old).contains("look again"), "the operator has to know what there is");
+    let other = recover(&operator, peer, seen.member + 1, seen.last_index).await;
+    assert!(refusal(other).contains("member"));
+    let recovered = recover_surely(&operator, peer).await;
+    let lineage = recovered.charter.unwrap().lineage;
+    assert_eq!((Some(lineage.founding), lineage.recoveries), (founding, 1));
+    assert_eq!(recovered.members.len(), 1, "{:?}", recovered.members);
+
+    acknowledged.insert(add(&api, "Written alone").await);
+    let workers = [survivor, start(3), start(4)];
+    rack::agreement(&api, mesh::RACK, 3).await;
+    acknowledged.insert(add(&api, "Written with new workers").await);
+    rack::agreement(&api, mesh::RACK, 3).await;
+    for id in &acknowledged {
+        assert_eq!(api.get(&format!("/books/{id}")).await.status, 200, "book {id} is lost");
+    }
+
+    // The recovery is part of the history: a restart does not count it again.
+    let [survivor, ..] = workers;
+    survivor.kill();
+    let _survivor = start(0);
+    rack::agreement(&api, mesh::RACK, 3).await;
+    let again = status(&operator, peer).await.unwrap();
+    assert_eq!(again.charter.unwrap().lineage.recoveries, 1);
+    operator.close().await;
+}
+
+/// Killed at any moment after the decision, the member comes back recovered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_that_is_cut_short_is_finished_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let ork = mesh::ork(dir.path());
+    let start = |number: usize| mesh::worker(&format!("worker-{number}"), dir.path(), &ork.p2p());
+    let (survivor, lost) = (start(0), [start(1), start(2)]);
+    let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
+    let api = Api::new(gateway.http());
+    rack::agreement(&api, mesh::RACK, 3).await;
+    let id = api.add("Before").await;
+    rack::agreement(&api, mesh::RACK, 3).await;
+    lost.into_iter().for_each(Process::kill);
+
+    let operator = mesh::handle(&ork.p2p()).await;
+    let peer: PeerId = survivor.ready["peer"].parse().unwrap();
+    let deciding = tokio::spawn({
+        let operator = operator.clone();
+        async move { recover_surely(&operator, peer).await }
+    });
+    eventually("the decision", || async { survivor.log().contains("goes on alone").then_some(()) })
+        .await;
+    survivor.kill();
+    deciding.abort();
+
+    let _survivor = start(0);
+    let status = recover_surely(&operator, peer).await;
+    assert_eq!(status.charter.unwrap().lineage.recoveries, 1, "counted once, whoever finished it");
+    assert_eq!(api.get(&format!("/books/{id}")).await.status, 200);
+    add(&api, "After").await;
+    operator.close().await;
+}
+
+async fn status(operator: &Mesh, peer: PeerId) -> Result<MemberStatus, CallError> {
+    let request = GetMember { rack: mesh::RACK.parse().unwrap() };
+    operator.call(peer, &Context::within(PATIENCE), request).await
+}
+
+async fn recover(
+    operator: &Mesh,
+    peer: PeerId,
+    member: u64,
+    last_index: u64,
+) -> Result<MemberStatus, CallError> {
+    let request = RecoverRack { rack: mesh::RACK.parse().unwrap(), member, last_index };
+    operator.call(peer, &Context::within(PATIENCE), request).await
+}
+
+/// Looks, decides, and looks again when something was in the way; until it is recovered.
+async fn recover_surely(operator: &Mesh, peer: PeerId) -> MemberStatus {
+    eventually("a recovery", || async {
+        let seen = status(operator, peer).await.ok()?;
+        if seen.charter.is_some_and(|charter| charter.lineage.recoveries > 0) {
+            return Some(seen);
+        }
+        recover(operator, peer, seen.member, seen.last_index).await.ok()
+    })
+    .await
+}
+
+fn refusal(answer: Result<MemberStatus, CallError>) -> String {
+    match answer {
+        Err(CallError::Api(error @ ApiError::Invalid(_))) => error.to_string(),
+        other => panic!("it was not refused: {other:?}"),
+    }
+}
+
+/// Adds a book, trying again while the rack has no leader.
+async fn add(api: &Api, name: &str) -> String {
+    eventually("a write", || async {
+        let answer = api.post("/books", crate::support::api::book(name)).await;
+        (answer.status == 201).then(|| answer.body["data"]["id"].as_str().unwrap().to_owned())
+    })
+    .await
+}

@@ -1,0 +1,50 @@
+//! Commands that come again under their key are answered, not applied.
+
+use bookmesh_rpc::api::{ApiError, Command, Outcome, RequestKey};
+
+use super::Things;
+
+impl Things {
+    pub(super) fn answer(&mut self, command: &Command) -> Outcome {
+        match &command.key {
+            None => self.act(&command.action),
+            Some(RequestKey::Retry(key)) => {
+                if let Some(first) = self.remembered.answer(key) {
+                    return first;
+                }
+                let outcome = self.act(&command.action);
+                self.remembered.insert(*key, self.time_ms, &outcome);
+                outcome
+            }
+            Some(RequestKey::Client(key)) => {
+                let things = &self.things;
+                let current = |id| things.get(&id);
+                let first = self.clients.answer(key, self.time_ms, || self.name(), current);
+                if let Some(first) = first {
+                    return first;
+                }
+                let outcome = self.act(&command.action);
+                self.clients.insert(key, self.time_ms, &outcome);
+                outcome
+            }
+        }
+    }
+
+    /// Refuses a key that could not be remembered, so that its write need not stand in the log to
+    /// be refused there.
+    ///
+    /// # Errors
+    /// [`ApiError::KeysFull`].
+    pub fn has_room_for(&self, key: &RequestKey) -> Result<(), ApiError> {
+        let RequestKey::Client(key) = key else { return Ok(()) };
+        match self.clients.answer(key, self.time_ms, || self.name(), |_| None) {
+            Some(Err(full @ ApiError::KeysFull { .. })) => Err(full),
+            _ => Ok(()),
+        }
+    }
+
+    /// For errors.
+    fn name(&self) -> String {
+        self.rack().map_or_else(|| "the rack".to_owned(), ToString::to_string)
+    }
+}
