@@ -27,7 +27,10 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 /// Where the copy is within a store.
 const DIR: &str = "rehearsal";
 
-/// What the next start would find.
+/// What the next start would find. When it is not whole, go on from what a start finds: drop the
+/// store, [`Store::open_or_set_aside`], and [`Store::rebuild`] the groups that are refused. To
+/// rebuild one of a store that stays open mends that group alone; what sled has written since it
+/// was opened may have holes for the others still.
 #[derive(Debug, Default)]
 pub struct Rehearsal {
     /// Why the store would not open at all.
