@@ -146,7 +146,7 @@ async fn a_key_without_a_rack_finds_the_same_one_however_full_they_are() {
 async fn a_rack_that_came_since_does_not_take_a_write_that_another_has() {
     let world = World::start(2).await;
     let (old, new) = (route(&world.workers[0]), route(&world.workers[1]));
-    world.ork.set_without(new.id.clone(), vec![old.clone()]);
+    world.ork.set_retired(&["r1"]);
     world.until(|| async { world.get("/racks/r1").await.status == 404 }).await;
     let key = key_of(false);
     let created = world.keyed("POST", "/books", &key, anywhere()).await;

@@ -12,7 +12,7 @@ pub fn write(path: &Path, books: u64) {
         let (author, year) = (number % 50_000, 1900 + number % 120);
         writeln!(
             out,
-            "The Collected Measurements; Volume {number},Author Number {author},{:013},{year},bench",
+            "The Collected Measurements; {number},Author Number {author},{:013},{year},bench",
             9_780_000_000_000 + number
         )
         .unwrap();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
     Action, AdmitMember, Applied, GetRegistry, GroupId, Incarnation, MemberId, MemberState,
-    RegistryMember, RegistryStatus, SeatMember, Settings, Unseated,
+    RegistryStatus, SeatMember, Settings,
 };
 use bookmesh_rpc::mesh::Context;
 use bookmesh_rpc::orks::{ATTEMPT, to_leader};
@@ -32,7 +32,7 @@ use super::ork::{Ork, OrkStage};
 use super::ork_identity::{OrkIdentity, Step};
 use super::rack_life::{Setback, blocking};
 use super::registrar::propose;
-use super::registries::{Looked, Move, decide, same_registry};
+use super::registries::{Looked, Move, advice, decide, same_registry};
 use crate::consensus::membership::{Aims, leader_in};
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig};
@@ -428,57 +428,9 @@ impl OrkLife {
     }
 }
 
-/// What an operator should set so that all orchestrators take part.
-fn advice(
-    wanted: usize,
-    own: &RegistryMember,
-    seen: &[(PeerId, RegistryStatus)],
-) -> Option<String> {
-    let told = seen.iter().map(|(_, status)| usize::from(status.wanted));
-    if let Some(theirs) = told.into_iter().find(|theirs| *theirs != wanted) {
-        return Some(format!(
-            "another orchestrator was told ORK_REPLICAS={theirs} and this one {wanted}: set the \
-             same for all, the number of orchestrators that form the registry"
-        ));
-    }
-    let more = own.members.len() > wanted;
-    (more && own.state == MemberState::Learner).then(|| {
-        let members = own.members.len();
-        format!(
-            "this is one of {members} orchestrators and ORK_REPLICAS is {wanted}: it follows the \
-             registry and has no vote; set ORK_REPLICAS=3 (or 5) for all, or stop it"
-        )
-    })
-}
-
 /// What is remembered from one round to the next.
 struct Search {
     began: Instant,
     /// The last look found this one to be the beginner.
     ready_before: bool,
-}
-
-/// Takes the member out of the registry, since this orchestrator is about to stop. The last one
-/// stays. Gives up `within` a time.
-pub(super) async fn leave(ork: &Ork, store: &Store, within: Duration) {
-    let Ok(group) = ork.group() else { return };
-    let log = store.clone();
-    let Ok(Ok(log)) = blocking(move || log.group(&GroupName::registry())).await else { return };
-    let Ok(mut identity) = OrkIdentity::load(&log).await else { return };
-    if identity.step != Step::Seated {
-        return;
-    }
-    let seat = Seat { peer: ork.mesh.peer_id(), incarnation: identity.incarnation };
-    match group.leave(&seat, within).await {
-        Ok(Unseated::Left) => {
-            identity.step = Step::Left;
-            ork.set_stage(OrkStage::Left);
-            match identity.save(&log).await {
-                Ok(()) => tracing::info!("left the registry"),
-                Err(error) => tracing::warn!(%error, "left the registry, but that is not noted"),
-            }
-        }
-        Ok(Unseated::Needed) => tracing::info!("the registry can't do without it: it stays in it"),
-        Err(error) => tracing::warn!(%error, "it is still a member of the registry"),
-    }
 }

@@ -135,7 +135,7 @@ impl Ork {
                     "took over what the rack's own log says it is"
                 ),
                 Err(ApiError::Unavailable { why, .. }) => {
-                    tracing::info!(%rack, why, "can't take the rack over yet");
+                    tracing::debug!(%rack, why, "can't take the rack over yet");
                 }
                 Err(error) => tracing::error!(%rack, ?charter, %error, "can't adopt the rack"),
             }
@@ -174,7 +174,8 @@ impl Ork {
     /// Asks the rack's leader to take no more writes, following hints to it.
     async fn close(&self, rack: &RackId, force: bool, context: &Context) -> Result<(), ApiError> {
         let (leader, holders) = self.holders(rack);
-        let until = context.deadline.min(Instant::now() + CLOSE_WITHIN);
+        // The other half of the caller's time is for the answer, whatever it is.
+        let until = Instant::now() + CLOSE_WITHIN.min(context.remaining() / 2);
         let mut waiting: Vec<_> = holders.into_iter().chain(leader).collect();
         let mut asked = BTreeSet::new();
         let mut last = "no node of it was heard of".to_owned();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackId, RackInfo, RackRoute,
-    Reply, Request, RetireRack, RouteTable, Settings, StreamRequest,
+    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackInfo, RackRoute, Reply,
+    Request, RetireRack, RouteTable, Settings, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::sync::watch;
@@ -40,11 +40,6 @@ impl FakeOrk {
 
     pub(crate) fn set(&self, racks: Vec<RackRoute>) {
         self.routes.send_replace(RouteTable { racks, retired: Vec::new() });
-    }
-
-    /// As [`FakeOrk::set`]; this one is out of use.
-    pub(crate) fn set_without(&self, retired: RackId, racks: Vec<RackRoute>) {
-        self.routes.send_replace(RouteTable { racks, retired: vec![retired] });
     }
 
     /// Names these as retired, and no others.
