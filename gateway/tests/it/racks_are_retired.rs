@@ -54,7 +54,7 @@ async fn an_orchestrator_that_does_not_lead_names_the_one_that_does() {
 #[tokio::test]
 async fn a_rack_that_can_not_be_asked_is_503_with_the_reason() {
     let config = GatewayConfig {
-        request_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(3),
         replicas: 1,
         ..GatewayConfig::default()
     };

@@ -121,6 +121,10 @@ impl Orks {
             tokio::time::sleep(pause).await;
             // Nobody who was known helped: there may be others by now.
             candidates = self.look(context).await;
+            if context.remaining().is_zero() {
+                // What was said before tells more than that nobody was asked since.
+                return Err(failure);
+            }
         }
     }
 
