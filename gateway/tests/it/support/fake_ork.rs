@@ -129,7 +129,9 @@ impl Service for FakeOrk {
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     let settings = *self.settings.lock().unwrap();
-                    Ok(Reply::Announce(Announced { settings, ..Announced::default() }))
+                    let registry = Some(Incarnation::default());
+                    let answer = Announced { registry, settings, ..Announced::default() };
+                    Ok(Reply::Announce(answer))
                 }
                 Request::ListNodes(_) => Ok(Reply::ListNodes(self.nodes())),
                 other => self.registry(other),
