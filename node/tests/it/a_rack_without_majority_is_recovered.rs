@@ -71,9 +71,10 @@ async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
     operator.close().await;
 }
 
-/// Killed at any moment after the decision, the member comes back recovered.
+/// Killed at any moment after the decision, the member comes back recovered. Those who were given
+/// up come back later, with what they had, and get in line.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recovery_that_is_cut_short_is_finished_by_the_next_start() {
+async fn a_recovery_that_is_cut_short_is_finished_and_never_undone() {
     let dir = tempfile::tempdir().unwrap();
     let ork = mesh::ork(dir.path());
     let start = |number: usize| mesh::worker(&format!("worker-{number}"), dir.path(), &ork.p2p());
@@ -97,10 +98,19 @@ async fn a_recovery_that_is_cut_short_is_finished_by_the_next_start() {
     deciding.abort();
 
     let _survivor = start(0);
-    let status = recover_surely(&operator, peer).await;
-    assert_eq!(status.charter.unwrap().lineage.recoveries, 1, "counted once, whoever finished it");
+    let recovered = recover_surely(&operator, peer).await;
+    let recoveries = |status: &MemberStatus| status.charter.unwrap().lineage.recoveries;
+    assert_eq!(recoveries(&recovered), 1, "counted once, whoever finished it");
     assert_eq!(api.get(&format!("/books/{id}")).await.status, 200);
-    add(&api, "After").await;
+    let after = add(&api, "After").await;
+
+    // They are a majority of what was: they agree with each other, and can't undo it.
+    let _back = [start(1), start(2)];
+    rack::agreement(&api, mesh::RACK, 3).await;
+    for id in [id, after] {
+        assert_eq!(api.get(&format!("/books/{id}")).await.status, 200, "book {id} is lost");
+    }
+    assert_eq!(recoveries(&status(&operator, peer).await.unwrap()), 1);
     operator.close().await;
 }
 

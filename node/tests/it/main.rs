@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(unreachable_pub, reason = "a test binary has nobody to show anything to")]
 
+mod a_full_disk_is_got_over;
 mod a_keyed_write_is_applied_once;
 mod a_minority_leader_answers_nothing;
 mod a_new_worker_is_filled_while_writers_go_on;
@@ -16,6 +17,7 @@ mod a_stranger_gets_nothing;
 mod a_worker_without_its_disk_is_another_member;
 mod an_old_member_says_so;
 mod an_orchestrator_comes_back;
+mod damage_is_filled_again;
 mod data_at_rest_is_sealed;
 mod goodbooks_read_back_exactly;
 mod kill_nine_during_an_import;

@@ -129,9 +129,9 @@ impl Service for FakeOrk {
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     let settings = *self.settings.lock().unwrap();
-                    // One that is a member of no registry would not be heeded.
                     let registry = Some(Incarnation::default());
-                    Ok(Reply::Announce(Announced { settings, registry, ..Announced::default() }))
+                    let answer = Announced { registry, settings, ..Announced::default() };
+                    Ok(Reply::Announce(answer))
                 }
                 Request::ListNodes(_) => Ok(Reply::ListNodes(self.nodes())),
                 other => self.registry(other),
