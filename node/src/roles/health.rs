@@ -81,7 +81,9 @@ fn rack_health(rack: &Rack) -> RackHealth {
     let voters = |status: &MemberStatus| {
         status.members.iter().filter(|member| member.role == MemberRole::Voter).count()
     };
-    let why = unready(rack);
+    // A full disk is no reason not to be ready: it goes on answering reads.
+    let full = || rack.writable().err().map(|full| full.to_string());
+    let why = unready(rack).or_else(full);
     let wellness = match (&status, &why) {
         (Some(status), Some(_)) if status.leader.is_some() => Wellness::Degraded,
         (_, Some(_)) => Wellness::Unhealthy,

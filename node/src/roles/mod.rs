@@ -21,6 +21,7 @@
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
 //! | [`disk`] | a worker's store, which is opened again when it has failed |
 //! | [`scrub`] | a slow check of what is on it |
+//! | [`neighbours`] | keeps a worker connected to those it may have to vote with |
 //! | [`standing`] | notes in the slot how much its data matter |
 //! | [`health`] | what a worker and an orchestrator say of themselves over HTTP |
 //! | [`process`] | one role as one process: from settings to an ordered stop |
@@ -35,6 +36,7 @@ pub mod health;
 pub mod heard;
 mod identity;
 mod joining;
+pub mod neighbours;
 pub mod nodes;
 pub mod ork;
 mod ork_identity;

@@ -14,6 +14,7 @@ use super::announce;
 use super::base::{BaseConfig, StartError};
 use super::client_only::ClientOnly;
 use super::disk::{self, Disk};
+use super::neighbours;
 use super::ork::{Ork, OrkStage};
 use super::ork_leave;
 use super::ork_life::{OrkConfig, OrkLife};
@@ -156,6 +157,7 @@ impl WorkerNode {
         let lives = worker.live();
         let mut chores = JoinSet::new();
         chores.spawn(announce::worker(mesh.clone(), orks, worker.clone()));
+        chores.spawn(neighbours::greet(mesh.clone(), worker.clone()));
         chores.spawn(scrub::run(worker.clone()));
         chores.spawn(disk::keep(disk.clone(), base.clone(), dir, worker.clone()));
         let standing = {

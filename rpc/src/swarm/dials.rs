@@ -25,6 +25,8 @@ struct Dial {
     waiters: Vec<Waiter>,
     turns: VecDeque<Vec<Multiaddr>>,
     dialing: Option<ConnectionId>,
+    /// Some of its addresses were dialed.
+    tried: bool,
     /// The DHT was asked where the peer listens.
     asked: bool,
     errors: Vec<String>,
@@ -63,6 +65,7 @@ impl Dials {
             waiters: vec![waiter],
             turns: turns.into(),
             dialing: None,
+            tried: false,
             asked: false,
             errors: Vec::new(),
             until: now + CONNECT_TIME,
@@ -75,7 +78,11 @@ impl Dials {
     pub(crate) fn next(&mut self, peer: PeerId) -> Step {
         let Some(dial) = self.peers.get_mut(&peer) else { return Step::Nothing };
         dial.dialing = None;
-        if let Some(addresses) = dial.turns.pop_front() {
+        // A node that was started anew listens elsewhere, which the DHT knows in a moment; an old
+        // port refuses at once over TCP, and over QUIC not before its handshake has timed out.
+        let ask_first = dial.tried && !dial.asked;
+        if !ask_first && let Some(addresses) = dial.turns.pop_front() {
+            dial.tried = true;
             return Step::Dial(addresses);
         }
         if !dial.asked {
@@ -168,6 +175,19 @@ mod tests {
         dials.not_dialed(peer, "limit".to_owned());
         assert_eq!(dials.next(peer), Step::Nothing);
         assert_eq!(outcome.await.unwrap(), Err("refused; limit".to_owned()));
+    }
+
+    #[test]
+    fn the_dht_is_asked_before_an_old_address_is_waited_for() {
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let quic: Multiaddr = "/ip4/10.0.0.1/udp/1/quic-v1".parse().unwrap();
+        let mut dials = Dials::default();
+        let turns = vec![vec![address()], vec![quic.clone()]];
+        let (waiter, _outcome) = oneshot::channel();
+        assert_eq!(dials.add(peer, waiter, turns.clone(), now), Step::Dial(vec![address()]));
+        assert_eq!(dials.next(peer), Step::Ask);
+        assert_eq!(dials.answered(peer, turns), Step::Dial(vec![address()]));
+        assert_eq!(dials.next(peer), Step::Dial(vec![quic]));
     }
 
     #[tokio::test]

@@ -68,8 +68,13 @@ fn over_tcp(keypair: &Keypair, admission: &Admission) -> Result<Transport, MeshE
     Ok(transport.boxed())
 }
 
+/// A handshake on a busy machine takes some hundred milliseconds.
+const QUIC_HANDSHAKE_TIME: Duration = Duration::from_secs(2);
+
 fn over_quic(keypair: &Keypair, admission: &Admission) -> Transport {
     let mut config = quic::Config::new(keypair);
+    // A port that nobody listens on any more says nothing: this is how long it is waited for.
+    config.handshake_timeout = QUIC_HANDSHAKE_TIME;
     config.max_concurrent_stream_limit = u32::from(MAX_SUBSTREAMS);
     let admission = admission.clone();
     quic::tokio::Transport::new(config)
