@@ -47,7 +47,7 @@ pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
 type Answers = Vec<Result<(Registered, ThingId), ApiError>>;
 
 /// The rack for books whose client does not care: always the first, so that a conflict is found
-/// however often the same books are sent.
+/// however often the same books are sent, and so is the key of a batch that comes again.
 fn first_rack(app: &App) -> Result<Arc<RackRoute>, HttpError> {
     let table = app.directory.table();
     let mut founded = table.of_kind(Kind::Book).filter(|rack| rack.confirmed);

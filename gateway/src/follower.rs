@@ -118,7 +118,7 @@ async fn announce(mesh: &Mesh, orks: &Arc<Orks>, directory: &Arc<Directory>, ver
         }
     };
     let directory = directory.clone();
-    let heard = move |_, announced: Announced| directory.set_settings(announced.settings);
+    let heard = move |announced: Announced| directory.set_settings(announced.settings);
     tokio::select! {
         () = orks.clone().announce(news.subscribe(), heard) => {}
         () = saying => {}

@@ -28,6 +28,14 @@
 //!   is `commands`, and the hash before for other kinds. `limit` is 1 to 1,000.
 //! - `GET /racks/{id}/log/tail?from=0`: the same records as they commit, one JSON object a line.
 //!
+//! Every write takes an `Idempotency-Key` (see `write_key`), and without one gets a key of this
+//! gateway's own: it is sent again until a rack answers or patience ends, and applied once.
+//!
+//! Reads of books take `consistency=eventual`: any member answers, and `X-Applied-Index` says what
+//! the answer shows, `412` for one book and `book-rack-001=412, book-rack-002=17` for a list. With
+//! `max_lag_ms=N` only a member answers that is at most so many milliseconds behind its rack, or
+//! its leader, which confirms itself; 503 when there is none.
+//!
 //! Only this crate names axum: other crates hold its [`Router`] without looking inside.
 
 mod answer;

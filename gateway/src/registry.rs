@@ -1,4 +1,4 @@
-//! Calls that the registry's leader answers, and what it means over HTTP when it does not.
+//! Calls that the registry's leader answers, whichever orchestrator is found first.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,10 @@ use bookmesh_rpc::orks::Orks;
 
 use crate::http_error::HttpError;
 
-/// How long it is tried: a registry that lost its leader has another by then.
+/// How long new attempts are begun: a registry that lost its leader has another by then.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// One attempt: an orchestrator may have to ask a rack's leader in turn.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Calls the registry's leader until it answers or patience ends. The call may be sent again, so
 /// it has to be one that changes nothing the second time.
@@ -24,7 +26,7 @@ pub(crate) async fn ask<M: Method + Clone>(
 ) -> Result<M::Reply, HttpError> {
     let deadline = context.deadline.min(Instant::now() + PATIENCE);
     let context = Context { deadline, ..context.clone() };
-    orks.call(&context, request).await.map_err(refused)
+    orks.call_within(ATTEMPT, &context, request).await.map_err(refused)
 }
 
 fn refused(error: CallError) -> HttpError {

@@ -23,6 +23,10 @@ use crate::swarm::Command;
 
 /// How long opening a substream, and the peer's welcome on it, may each take.
 const OPEN_TIME: Duration = Duration::from_secs(5);
+/// How long one call waits for a lane that is being opened. A peer that has just died may take a
+/// whole handshake's time to be known as gone, and whoever calls may have others to ask meanwhile;
+/// the opening goes on without them, and the next call finds it done.
+const LANE_WAIT: Duration = Duration::from_secs(1);
 /// Substreams that are tried for one lane: a peer drops one that comes together with another.
 const OPEN_TRIES: u32 = 3;
 /// Peers whose state is kept; those without an open lane are forgotten above it.
@@ -161,7 +165,7 @@ impl Links {
         link
     }
 
-    /// An open lane to a peer, before the context's deadline.
+    /// An open lane to a peer, within [`LANE_WAIT`] and before the context's deadline.
     pub(crate) async fn lane(
         self: &Arc<Self>,
         link: &Arc<Link>,
@@ -173,7 +177,8 @@ impl Links {
             Err(opening) => opening,
         };
         let opened = opening.wait_for(Option::is_some);
-        let why = match timeout_at(context.deadline.into(), opened).await {
+        let until = context.deadline.min(Instant::now() + LANE_WAIT);
+        let why = match timeout_at(until.into(), opened).await {
             Ok(Ok(outcome)) => match &*outcome {
                 Some(Ok(lane)) => return Ok(Arc::clone(lane)),
                 Some(Err(why)) => why.clone(),

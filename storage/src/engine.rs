@@ -191,7 +191,7 @@ fn wait_until_free(path: &Path) -> Result<(), OpenError> {
             Err(TryLockError::Error(error)) => return Err(OpenError::io(&file, &error)),
             Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAIT => {
                 #[allow(clippy::disallowed_methods, reason = "opening is never done on one")]
-                std::thread::sleep(LOCK_PAUSE);
+                std::thread::park_timeout(LOCK_PAUSE);
             }
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::Locked { dir: path.to_owned() });

@@ -52,12 +52,7 @@ impl Group {
     /// Verifies the log and loads the small values.
     pub(crate) fn open(name: GroupName, core: Arc<Core>, trees: Trees) -> Result<Self, StoreError> {
         let extent = scan::verify(&name, &trees.log, core.marks.get(&name))?;
-        let mut values = BTreeMap::new();
-        for key in MetaKey::ALL {
-            if let Some(value) = trees.value(&name, &format!("{key:?}"), key.key())? {
-                values.insert(key, value);
-            }
-        }
+        let values = load_values(&name, &trees)?;
         let tail = Tail::new(extent.first, extent.last, extent.head);
         let state = State { tail, values, checkpoint_running: false, wiped: false };
         let group = Self(Arc::new(Inner { name, core, trees, state: Mutex::new(state) }));
@@ -387,6 +382,20 @@ impl Group {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The small values as they are on disk.
+pub(crate) fn load_values(
+    name: &GroupName,
+    trees: &Trees,
+) -> Result<BTreeMap<MetaKey, Bytes>, StoreError> {
+    let mut values = BTreeMap::new();
+    for key in MetaKey::ALL {
+        if let Some(value) = trees.value(name, &format!("{key:?}"), key.key())? {
+            values.insert(key, value);
+        }
+    }
+    Ok(values)
 }
 
 /// What an entry takes on disk.

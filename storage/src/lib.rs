@@ -15,6 +15,7 @@
 //! | `engine` | sled, and the `fdatasync` that it lacks |
 //! | `marks` | how far each log had come, for when sled forgets |
 //! | `scrub` | a slow check of a log that is in use |
+//! | `rehearsal` | what the next start would find, behind what is in memory |
 //! | `set_aside`, `lost` | a store that can't be opened makes place; what it had must be joined |
 //! | `checkpoint` | views on disk |
 //! | [`view`] | what a log adds up to, in memory |
@@ -34,6 +35,7 @@ mod names;
 mod queue;
 mod reading;
 mod record;
+mod rehearsal;
 mod scan;
 mod scrub;
 mod sealed;
@@ -55,6 +57,7 @@ pub use lost::MustJoin;
 pub use names::{GroupName, NameError};
 pub use queue::Done;
 pub use record::{MAX_HEAD_BYTES, Record};
+pub use rehearsal::{MAX_REHEARSED_BYTES, Rehearsal};
 pub use scrub::{Progress, Scrub};
 pub use set_aside::SetAside;
 pub use slots::{MAX_SLOTS, Slot, SlotError, Standing};

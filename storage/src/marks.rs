@@ -59,6 +59,10 @@ impl Marks {
         self.lock().marks.get(group).copied()
     }
 
+    pub(crate) fn all(&self) -> BTreeMap<GroupName, Mark> {
+        self.lock().marks.clone()
+    }
+
     pub(crate) fn groups(&self) -> Vec<GroupName> {
         self.lock().marks.keys().cloned().collect()
     }

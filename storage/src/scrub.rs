@@ -148,7 +148,7 @@ mod tests {
     use crate::key::StoreKey;
     use crate::names::GroupName;
     use crate::record::{Record, log_key};
-    use crate::store::{Store, StoreConfig};
+    use crate::store::{Health, Store, StoreConfig};
     use bytes::Bytes;
 
     fn record(index: u64, byte: u8) -> Record {
@@ -250,6 +250,29 @@ mod tests {
         }
         assert_eq!(damaged_at(&group), 49);
         assert_eq!(round(&mut Scrub::new(group), 38).unwrap(), 39);
+    }
+
+    #[test]
+    fn a_log_that_is_larger_than_the_cache_is_read_from_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig::new(dir.path(), StoreKey::generate());
+        let config = StoreConfig { cache_bytes: 1024 * 1024, ..config };
+        let store = Store::open(config.clone()).unwrap();
+        let log = store.group(&name()).unwrap();
+        for from in (0..10_000).step_by(500) {
+            let record = |index: u64| Record { commands: vec![7; 1500].into(), ..record(index, 0) };
+            log.append_blocking((from..from + 500).map(record).collect()).unwrap();
+        }
+        let mut scrub = Scrub::new(log.clone());
+        assert_eq!(scrub.step(Some(9_999), usize::MAX).unwrap().entries, 10_000);
+        let path = dir.path().join("db/db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        (bytes.len() / 4..bytes.len() / 2).step_by(5_000).for_each(|at| bytes[at] ^= 1);
+        std::fs::write(&path, bytes).unwrap();
+        let seen = scrub.step(Some(9_999), usize::MAX);
+        assert!(matches!(seen, Err(StoreError::Corrupt { .. })), "{seen:?}");
+        // The damage is what it says, and not the end of the store.
+        assert_eq!(store.health(), Health::Healthy);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::queue::{Done, Job, Queue, Sync, Work};
 use crate::set_aside::{self, SetAside};
 use crate::space::Space;
 use crate::trees::Trees;
-use crate::{files, format, writer};
+use crate::{files, format, rehearsal, writer};
 
 /// What sled keeps of its pages in memory.
 pub const DEFAULT_CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -63,7 +63,7 @@ pub enum Health {
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Core>);
+pub struct Store(pub(crate) Arc<Core>);
 
 /// What groups share.
 pub(crate) struct Core {
@@ -71,10 +71,12 @@ pub(crate) struct Core {
     pub(crate) queue: Arc<Queue>,
     pub(crate) marks: Arc<Marks>,
     pub(crate) space: Space,
+    pub(crate) dir: PathBuf,
     lost: Lost,
-    cipher: Arc<Cipher>,
+    pub(crate) cipher: Arc<Cipher>,
     groups: Mutex<BTreeMap<GroupName, WeakGroup>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    rehearsing: Mutex<()>,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -126,6 +128,7 @@ impl Store {
         if !finished {
             clear_unfinished(&dir, &marks)?;
         }
+        rehearsal::remove(&dir).map_err(|error| OpenError::io(&dir, &error))?;
         let engine = Arc::new(Engine::open(&dir, cache_bytes)?);
         if !finished {
             marks.save()?;
@@ -136,10 +139,12 @@ impl Store {
             queue: Arc::default(),
             marks,
             space: Space::new(&dir, min_free_bytes),
+            dir: dir.clone(),
             lost,
             cipher: Arc::new(Cipher::new(&key)),
             groups: Mutex::default(),
             threads: Mutex::default(),
+            rehearsing: Mutex::default(),
             _lock: lock,
         };
         core.start().map_err(|error| OpenError::io(&dir, &error))?;
@@ -316,7 +321,7 @@ impl Core {
     }
 
     /// Does some work on the writer's thread, behind all that waits, and waits until it is done.
-    fn run_now(&self, sync: Sync, work: Work) -> Result<(), StoreError> {
+    pub(crate) fn run_now(&self, sync: Sync, work: Work) -> Result<(), StoreError> {
         blocking(|done| {
             let permit = self.queue.reserve(0)?;
             self.queue.push(permit, Job { work, bytes: 0, sync, done })
@@ -345,6 +350,10 @@ impl Core {
 
     fn groups(&self) -> MutexGuard<'_, BTreeMap<GroupName, WeakGroup>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rehearsing(&self) -> MutexGuard<'_, ()> {
+        self.rehearsing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {

@@ -10,7 +10,7 @@ use crate::support::fake_worker::Mishap;
 
 async fn world() -> World {
     let config = GatewayConfig {
-        request_timeout: Duration::from_millis(800),
+        request_timeout: Duration::from_millis(1_500),
         replicas: 1,
         ..GatewayConfig::default()
     };

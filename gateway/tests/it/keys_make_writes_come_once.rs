@@ -146,13 +146,14 @@ async fn a_key_without_a_rack_finds_the_same_one_however_full_they_are() {
 async fn a_rack_that_came_since_does_not_take_a_write_that_another_has() {
     let world = World::start(2).await;
     let (old, new) = (route(&world.workers[0]), route(&world.workers[1]));
-    world.ork.set_without(new.id.clone(), vec![old.clone()]);
+    world.ork.set_retired(&["r1"]);
     world.until(|| async { world.get("/racks/r1").await.status == 404 }).await;
     let key = key_of(false);
     let created = world.keyed("POST", "/books", &key, anywhere()).await;
     assert_eq!(created.data()["rack_id"], "r0");
 
     let since_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    world.ork.set_retired(&[]);
     world.ork.set(vec![old, RackRoute { since_ms, ..new }]);
     world.until(|| async { world.get("/racks/r1").await.status == 200 }).await;
     let again = world.keyed("POST", "/books", &key, anywhere()).await;

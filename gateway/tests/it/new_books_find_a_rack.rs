@@ -18,7 +18,7 @@ fn anywhere() -> Value {
 /// Two racks of which `r0` is less filled by far.
 async fn uneven() -> World {
     let config = GatewayConfig {
-        request_timeout: Duration::from_millis(800),
+        request_timeout: Duration::from_millis(1_500),
         replicas: 1,
         ..GatewayConfig::default()
     };

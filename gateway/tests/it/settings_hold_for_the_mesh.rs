@@ -7,7 +7,10 @@ use crate::support::World;
 #[tokio::test]
 async fn what_is_given_changes_and_the_rest_stays() {
     let world = World::start(1).await;
-    let settings = |replicas: Value, after: Value| json!({"rack_replicas": replicas, "replace_after_ms": after});
+    let settings = |replicas: Value, after: Value| {
+        let all = [("rack_replicas".to_owned(), replicas), ("replace_after_ms".to_owned(), after)];
+        Value::Object(all.into_iter().collect())
+    };
     assert_eq!(world.get("/settings").await.data(), settings(json!(null), json!(null)));
     let reply = world.put("/settings", json!({"rack_replicas": 3})).await;
     assert_eq!((reply.status, reply.data()), (200, settings(json!(3), json!(null))));

@@ -173,7 +173,8 @@ impl Crew {
     }
 }
 
-/// `ready key=value …`, lists separated by commas in the order of the workers.
+/// `ready key=value …`, with commas between the workers, in their order; a worker has several mesh
+/// addresses, and any of them will do as `--bootstrap`.
 fn line(args: &RackStartArgs, ready: &[(u8, Ready)]) -> String {
     let all = |of: fn(&Ready) -> String| {
         ready.iter().map(|(_, ready)| of(ready)).collect::<Vec<_>>().join(",")

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`ork`] | an orchestrator: who was heard of, and the routes it hands out |
 //! | [`ork_life`] | its life: the registry found or begun, kept going, left |
-//! | `registries`, `ork_identity` | which step is next, and what of them is on disk |
+//! | `ork_service` | what it answers: which request goes where |
+//! | `registries`, `ork_identity`, `ork_leave` | which step is next, and what of them is on disk |
 //! | `registrar` | what is asked of the registry |
 //! | [`heard`] | the nodes' word, by rack, and the routes that follow from it |
 //! | [`worker`] | holds racks: which method goes to which of them |
@@ -37,7 +38,9 @@ mod joining;
 pub mod nodes;
 pub mod ork;
 mod ork_identity;
+mod ork_leave;
 pub mod ork_life;
+mod ork_service;
 pub mod process;
 pub mod rack;
 pub mod rack_life;

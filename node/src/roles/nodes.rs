@@ -15,7 +15,8 @@ use super::base::{BaseConfig, StartError};
 use super::client_only::ClientOnly;
 use super::disk::{self, Disk};
 use super::ork::{Ork, OrkStage};
-use super::ork_life::{self, OrkConfig, OrkLife};
+use super::ork_leave;
+use super::ork_life::{OrkConfig, OrkLife};
 use super::rack::{Place, Rack};
 use super::scrub;
 use super::standing::{self, Standing};
@@ -89,7 +90,7 @@ impl OrkNode {
     /// lets the slot go.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
-        ork_life::leave(&self.ork, &self.store, LEAVE_WITHIN).await;
+        ork_leave::leave(&self.ork, &self.store, LEAVE_WITHIN).await;
         let slot = self.standing.finish().await;
         if let Ok(group) = self.ork.group() {
             group.stop().await;

@@ -5,17 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, GroupId, Incarnation, MemberState, MemberStatus, NodeInfo,
-    NodeRole, RackId, RegistryMember, RegistryStatus, Reply, Request, RouteTable, StreamRequest,
+    Announce, Announced, ApiError, Incarnation, MemberState, MemberStatus, NodeInfo, NodeRole,
+    RackId, RegistryMember, RegistryStatus, RouteTable,
 };
-use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
+use bookmesh_rpc::mesh::{Context, ItemSink};
 use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::{Mesh, PeerId};
 use bookmesh_storage::view::Registry;
 use tokio::sync::{Notify, watch};
 
 use super::heard::{Heard, Judgement, Urgency, judge};
-use super::worker::not_served;
 use crate::consensus::Group;
 use crate::consensus::membership::{leader_in, members_in, state_in};
 use crate::consensus::proposer::now_ms;
@@ -209,7 +208,7 @@ impl Ork {
         RegistryStatus { incarnation, wanted, member }
     }
 
-    async fn announced(
+    pub(super) async fn announced(
         &self,
         from: PeerId,
         context: &Context,
@@ -314,7 +313,7 @@ impl Ork {
     }
 
     /// Everyone who was heard of, and this node itself.
-    fn nodes(&self) -> Vec<NodeInfo> {
+    pub(super) fn nodes(&self) -> Vec<NodeInfo> {
         let me = NodeInfo {
             peer: self.mesh.peer_id(),
             role: NodeRole::Ork,
@@ -327,7 +326,7 @@ impl Ork {
     }
 
     /// One that has not caught up would show a gateway fewer racks than there are.
-    async fn watch_routes(&self, mut items: ItemSink) -> Result<(), ApiError> {
+    pub(super) async fn watch_routes(&self, mut items: ItemSink) -> Result<(), ApiError> {
         let current = *self.current.borrow();
         let Some(numbers_from) = current else {
             return Err(ApiError::NotRegistryLeader { leader: None });
@@ -346,64 +345,6 @@ impl Ork {
             }
         }
     }
-
-    async fn answer(
-        &self,
-        from: PeerId,
-        context: Context,
-        request: Request,
-    ) -> Result<Reply, ApiError> {
-        Ok(match request {
-            Request::Ping(ping) => Reply::Ping(ping.payload),
-            Request::GetRegistry(_) => Reply::GetRegistry(self.registry()),
-            Request::Consensus(message) if message.group == GroupId::Registry => {
-                Reply::Consensus(self.group()?.answer(from, message.to, &message.body).await?)
-            }
-            Request::AdmitMember(admit) if admit.group == GroupId::Registry => {
-                Reply::AdmitMember(self.admit(from, &context, admit).await?)
-            }
-            Request::SeatMember(seat) if seat.group == GroupId::Registry => {
-                Reply::SeatMember(self.seat(from, seat).await?)
-            }
-            Request::UnseatMember(unseat) if unseat.group == GroupId::Registry => {
-                Reply::UnseatMember(self.unseat(from, &context, unseat).await?)
-            }
-            Request::Announce(announce) => {
-                Reply::Announce(self.announced(from, &context, announce).await?)
-            }
-            Request::RegisterRack(request) => {
-                Reply::RegisterRack(self.register(from, &context.request_id, request).await?)
-            }
-            Request::ConfirmRack(request) => {
-                Reply::ConfirmRack(self.confirm(from, &context, request).await?)
-            }
-            Request::RetireRack(request) => {
-                Reply::RetireRack(self.retire(&context, request).await?)
-            }
-            Request::GetSettings(_) => Reply::GetSettings(self.settings().await?),
-            Request::SetSettings(request) => {
-                Reply::SetSettings(self.set_settings(&context, request.settings).await?)
-            }
-            Request::ListRacks(_) => Reply::ListRacks(self.racks().await?),
-            Request::GetRack(request) => Reply::GetRack(self.rack(request.rack).await?),
-            Request::ListNodes(_) => Reply::ListNodes(self.nodes()),
-            Request::Consensus(_)
-            | Request::GetMember(_)
-            | Request::AdmitMember(_)
-            | Request::SeatMember(_)
-            | Request::UnseatMember(_)
-            | Request::CloseRack(_)
-            | Request::RecoverRack(_)
-            | Request::RegisterThing(_)
-            | Request::RegisterThings(_)
-            | Request::UpdateThing(_)
-            | Request::ForgetThings(_)
-            | Request::SettleKey(_)
-            | Request::GetThing(_)
-            | Request::ListThings(_)
-            | Request::ReadLog(_) => return Err(not_served(request.method())),
-        })
-    }
 }
 
 /// What one node may say of itself: it is kept in memory for every node.
@@ -418,34 +359,6 @@ fn check_size(announce: &Announce) -> Result<(), ApiError> {
         return Err(ApiError::invalid("racks", "are held by workers alone"));
     }
     Ok(())
-}
-
-impl Service for Ork {
-    fn call(
-        self: Arc<Self>,
-        from: PeerId,
-        context: Context,
-        request: Request,
-    ) -> BoxFuture<'static, Result<Reply, ApiError>> {
-        Box::pin(async move { self.answer(from, context, request).await })
-    }
-
-    fn stream(
-        self: Arc<Self>,
-        _: PeerId,
-        _: Context,
-        request: StreamRequest,
-        items: ItemSink,
-    ) -> BoxFuture<'static, Result<(), ApiError>> {
-        Box::pin(async move {
-            match request {
-                StreamRequest::WatchRoutes(_) => self.watch_routes(items).await,
-                StreamRequest::TailLog(_) | StreamRequest::FillReplica(_) => {
-                    Err(not_served(request.method()))
-                }
-            }
-        })
-    }
 }
 
 /// The racks that an orchestrator knows of and that have no leader now.

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
     Action, AdmitMember, Applied, GetRegistry, GroupId, Incarnation, MemberId, MemberState,
-    RegistryMember, RegistryStatus, SeatMember, Settings, Unseated,
+    RegistryStatus, SeatMember, Settings,
 };
 use bookmesh_rpc::mesh::Context;
-use bookmesh_rpc::orks::to_leader;
+use bookmesh_rpc::orks::{ATTEMPT, to_leader};
 use bookmesh_rpc::reliability::Backoff;
 use bookmesh_storage::view::Registry;
 use bookmesh_storage::{GroupName, Store};
@@ -32,7 +32,7 @@ use super::ork::{Ork, OrkStage};
 use super::ork_identity::{OrkIdentity, Step};
 use super::rack_life::{Setback, blocking};
 use super::registrar::propose;
-use super::registries::{Looked, Move, decide, same_registry};
+use super::registries::{Looked, Move, advice, decide, same_registry};
 use crate::consensus::membership::{Aims, leader_in};
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig};
@@ -51,6 +51,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at the others, by one that is seated; short until it has caught up.
 const TEND: Duration = Duration::from_secs(2);
 const TEND_FIRST: Duration = Duration::from_millis(100);
+
+/// What an orchestrator says whose data were lost, when nobody else has them.
+const LOST: &str = "its data were damaged and set aside, and no other orchestrator has the \
+    registry: start one that has it, or this one in an empty data directory, where it takes the \
+    racks over from their workers";
 
 /// What an orchestrator is told.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +160,9 @@ impl OrkLife {
                 }
                 self.join(&log, identity, founding, &seen, &context).await
             }
+            Move::Begin if self.store.must_join().contains(&GroupName::registry()) => {
+                Err(Setback::Other(LOST.into()))
+            }
             // Of several, each has to see the others as they are now.
             Move::Begin if self.ork.wanted > 1 && !twice => {
                 Err(Setback::Other("about to begin the registry".into()))
@@ -210,7 +218,7 @@ impl OrkLife {
         let (mesh, incarnation) = (&self.ork.mesh, identity.incarnation);
         let members = same_registry(seen, founding);
         let admit = AdmitMember { group: GroupId::Registry, incarnation };
-        let (leader, member) = to_leader(mesh, members, context, admit).await?;
+        let (leader, member) = to_leader(mesh, members, ATTEMPT, context, admit).await?;
         if identity.member.is_some_and(|had| had != member) {
             // The registry does not know of these data.
             return Err(Setback::Foreign);
@@ -220,9 +228,11 @@ impl OrkLife {
         self.ork.set_identity(incarnation, Some(founding));
         self.open_group(log, member).await?;
         let seat = SeatMember { group: GroupId::Registry, member, incarnation };
-        let (leader, ()) = to_leader(mesh, [leader], context, seat).await?;
+        let (leader, ()) = to_leader(mesh, [leader], ATTEMPT, context, seat).await?;
         identity.step = Step::Seated;
         identity.save(log).await?;
+        let store = self.store.clone();
+        blocking(move || store.joined(&GroupName::registry())).await??;
         tracing::info!(registry = %founding, member, leader = %leader.short(), "joined");
         Ok(())
     }
@@ -370,10 +380,12 @@ impl OrkLife {
         if led.is_empty() || !one {
             return Err(Setback::Other("no other orchestrator has a registry that is led".into()));
         }
-        self.begin_anew().await
+        self.close().await;
+        let store = self.store.clone();
+        Ok(blocking(move || store.rebuild(&GroupName::registry())).await??)
     }
 
-    /// Wipes what is here: it was never a member, or its data are damaged.
+    /// Wipes what is here: it was never a member.
     async fn begin_anew(&self) -> Result<(), Setback> {
         self.close().await;
         let store = self.store.clone();
@@ -416,57 +428,9 @@ impl OrkLife {
     }
 }
 
-/// What an operator should set so that all orchestrators take part.
-fn advice(
-    wanted: usize,
-    own: &RegistryMember,
-    seen: &[(PeerId, RegistryStatus)],
-) -> Option<String> {
-    let told = seen.iter().map(|(_, status)| usize::from(status.wanted));
-    if let Some(theirs) = told.into_iter().find(|theirs| *theirs != wanted) {
-        return Some(format!(
-            "another orchestrator was told ORK_REPLICAS={theirs} and this one {wanted}: set the \
-             same for all, the number of orchestrators that form the registry"
-        ));
-    }
-    let more = own.members.len() > wanted;
-    (more && own.state == MemberState::Learner).then(|| {
-        let members = own.members.len();
-        format!(
-            "this is one of {members} orchestrators and ORK_REPLICAS is {wanted}: it follows the \
-             registry and has no vote; set ORK_REPLICAS=3 (or 5) for all, or stop it"
-        )
-    })
-}
-
 /// What is remembered from one round to the next.
 struct Search {
     began: Instant,
     /// The last look found this one to be the beginner.
     ready_before: bool,
-}
-
-/// Takes the member out of the registry, since this orchestrator is about to stop. The last one
-/// stays. Gives up `within` a time.
-pub(super) async fn leave(ork: &Ork, store: &Store, within: Duration) {
-    let Ok(group) = ork.group() else { return };
-    let log = store.clone();
-    let Ok(Ok(log)) = blocking(move || log.group(&GroupName::registry())).await else { return };
-    let Ok(mut identity) = OrkIdentity::load(&log).await else { return };
-    if identity.step != Step::Seated {
-        return;
-    }
-    let seat = Seat { peer: ork.mesh.peer_id(), incarnation: identity.incarnation };
-    match group.leave(&seat, within).await {
-        Ok(Unseated::Left) => {
-            identity.step = Step::Left;
-            ork.set_stage(OrkStage::Left);
-            match identity.save(&log).await {
-                Ok(()) => tracing::info!("left the registry"),
-                Err(error) => tracing::warn!(%error, "left the registry, but that is not noted"),
-            }
-        }
-        Ok(Unseated::Needed) => tracing::info!("the registry can't do without it: it stays in it"),
-        Err(error) => tracing::warn!(%error, "it is still a member of the registry"),
-    }
 }

@@ -1,7 +1,7 @@
 //! What an orchestrator without a registry does next, by what the others say: the decision alone.
 
 use bookmesh_rpc::PeerId;
-use bookmesh_rpc::api::{Incarnation, MemberState, RegistryStatus};
+use bookmesh_rpc::api::{Incarnation, MemberState, RegistryMember, RegistryStatus};
 
 /// What was seen of the mesh's orchestrators.
 pub(super) struct Looked<'a> {
@@ -91,6 +91,29 @@ pub(super) fn same_registry(
     let mut ours: Vec<_> = ours.filter(|(_, member)| member.founding == founding).collect();
     ours.sort_by_key(|(_, member)| (member.state != MemberState::Leader, member.leader.is_none()));
     ours.into_iter().map(|(peer, _)| peer).collect()
+}
+
+/// What an operator should set so that all orchestrators take part.
+pub(super) fn advice(
+    wanted: usize,
+    own: &RegistryMember,
+    seen: &[(PeerId, RegistryStatus)],
+) -> Option<String> {
+    let told = seen.iter().map(|(_, status)| usize::from(status.wanted));
+    if let Some(theirs) = told.into_iter().find(|theirs| *theirs != wanted) {
+        return Some(format!(
+            "another orchestrator was told ORK_REPLICAS={theirs} and this one {wanted}: set the \
+             same for all, the number of orchestrators that form the registry"
+        ));
+    }
+    let more = own.members.len() > wanted;
+    (more && own.state == MemberState::Learner).then(|| {
+        let members = own.members.len();
+        format!(
+            "this is one of {members} orchestrators and ORK_REPLICAS is {wanted}: it follows the \
+             registry and has no vote; set ORK_REPLICAS=3 (or 5) for all, or stop it"
+        )
+    })
 }
 
 #[cfg(test)]

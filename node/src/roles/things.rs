@@ -8,8 +8,10 @@ use bookmesh_rpc::api::{
     MemberState, RegisterThing, RegisterThings, Registered, RequestId, RequestKey, SettleKey,
     Thing, ThingId, ThingList, ThingRead, UpdateThing,
 };
+use bookmesh_storage::view::Things;
 
 use super::rack::Rack;
+use crate::consensus::Group;
 use crate::consensus::membership::state_in;
 
 /// The most things of one page.
@@ -56,7 +58,7 @@ impl Rack {
         }
         self.writable()?;
         let group = self.confirmed()?;
-        group.read(|shown| shown.view.has_room_for(&key))?;
+        has_room_for(&group, &key)?;
         let mut waiting = Vec::with_capacity(count);
         for (part, thing) in (0..).zip(things) {
             let queued = match thing.faults().check() {
@@ -174,10 +176,7 @@ impl Rack {
         list
     }
 
-    async fn fresh(
-        &self,
-        consistency: Consistency,
-    ) -> Result<Arc<crate::consensus::Group<bookmesh_storage::view::Things>>, ApiError> {
+    async fn fresh(&self, consistency: Consistency) -> Result<Arc<Group<Things>>, ApiError> {
         match consistency {
             Consistency::Linearizable => {
                 let group = self.group()?;
@@ -208,7 +207,7 @@ impl Rack {
     ) -> Result<Applied, ApiError> {
         self.writable()?;
         let group = self.confirmed()?;
-        group.read(|shown| shown.view.has_room_for(&key))?;
+        has_room_for(&group, &key)?;
         group.propose(Command { key: Some(key), request_id, action }).await
     }
 
@@ -219,6 +218,15 @@ impl Rack {
             Some(number) if number != id.rack_number() => Err(ApiError::ThingNotFound { id }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether the rack can remember a client's key. Its log would refuse it too; but then each refusal
+/// would stand there.
+fn has_room_for(group: &Group<Things>, key: &RequestKey) -> Result<(), ApiError> {
+    match key {
+        RequestKey::Retry(_) => Ok(()),
+        RequestKey::Client(_) => group.read(|shown| shown.view.has_room_for(key)),
     }
 }
 

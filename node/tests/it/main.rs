@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(unreachable_pub, reason = "a test binary has nobody to show anything to")]
 
+mod a_full_disk_is_got_over;
+mod a_keyed_write_is_applied_once;
 mod a_minority_leader_answers_nothing;
 mod a_new_worker_is_filled_while_writers_go_on;
 mod a_paused_leader_never_serves_the_past;
@@ -13,13 +15,16 @@ mod a_retired_rack_is_gone;
 mod a_second_signal_ends_at_once;
 mod a_stranger_gets_nothing;
 mod a_worker_without_its_disk_is_another_member;
+mod an_old_member_says_so;
 mod an_orchestrator_comes_back;
+mod damage_is_filled_again;
 mod data_at_rest_is_sealed;
 mod goodbooks_read_back_exactly;
 mod kill_nine_during_an_import;
 mod mdns_finds_a_mesh_on_the_lan;
 mod one_bootstrap_address_is_enough;
 mod openraft_accepts_our_storage;
+mod operators_have_commands_for_racks;
 mod orchestrators_of_three_lose_one;
 mod rack_start_keeps_its_workers;
 mod racks_go_on_without_orchestrators;

@@ -1,5 +1,6 @@
 //! Three orchestrators that are started together form one registry; it goes on without any one of
-//! them, its leader included, and the one that comes back takes part again.
+//! them, its leader included, and the one that comes back takes part again. One that is stopped
+//! leaves it meanwhile.
 
 use bookmesh_rpc::api::{MemberRole, RegistryMember};
 
@@ -10,8 +11,8 @@ use crate::support::{Api, Process, eventually, mesh};
 async fn a_registry_of_three_outlives_its_leader() {
     let dir = tempfile::tempdir().unwrap();
     let start = |number: usize, known: &str| {
-        let data = format!("ork-{number}-data");
-        let extra = [("DATA_DIR", data.as_str()), ("ORK_REPLICAS", "3"), ("BOOTSTRAP", known)];
+        // One volume for all of them, as the replicas of one service have.
+        let extra = [("DATA_DIR", "ork-data"), ("ORK_REPLICAS", "3"), ("BOOTSTRAP", known)];
         Process::start(&format!("ork-{number}"), dir.path(), &["ork"], &mesh::env(&extra))
     };
     let first = start(0, "");
@@ -56,6 +57,16 @@ async fn a_registry_of_three_outlives_its_leader() {
         (all.iter().filter(|node| node["role"] == "ork").count() == 3).then_some(())
     })
     .await;
+
+    let known = orks[1].p2p();
+    assert!(orks.remove(0).terminate().success());
+    eventually("two members", || async {
+        (asker.registry(&orks[0]).await?.members.len() == 2).then_some(())
+    })
+    .await;
+    orks.insert(0, start(0, &known));
+    let again = eventually("all three once more", || one_registry(&asker, &orks)).await;
+    assert_eq!(again, founding);
 }
 
 /// What began the registry that all of these are voters of, all as far as the others.

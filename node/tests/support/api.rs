@@ -1,6 +1,6 @@
 //! The HTTP API as a test uses it.
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 pub struct Api {
@@ -31,7 +31,13 @@ impl Api {
         path: &str,
         body: Option<Value>,
     ) -> Result<Answer, reqwest::Error> {
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        Self::answer(self.client.request(method, format!("{}{path}", self.base)), body).await
+    }
+
+    async fn answer(
+        mut request: RequestBuilder,
+        body: Option<Value>,
+    ) -> Result<Answer, reqwest::Error> {
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -40,6 +46,18 @@ impl Api {
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Answer { status, headers, body })
+    }
+
+    /// Sends a write under a client's key.
+    pub async fn keyed(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, reqwest::Error> {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        Self::answer(request.header("idempotency-key", key), body).await
     }
 
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {

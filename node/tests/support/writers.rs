@@ -109,6 +109,13 @@ async fn write(api: Api, prefix: String, shared: Arc<Shared>) -> Vec<Written> {
 /// Checks that each of these books is there once, under the id that its writer was told, and that
 /// no other is.
 pub async fn assert_all_there(api: &Api, written: &BTreeMap<String, String>) {
+    let more = others_there(api, written).await;
+    assert!(more.is_empty(), "there is more than was acknowledged: {more:?}");
+}
+
+/// Checks that each of these books is there once, under the id that its writer was told; answers
+/// the names of all others, each of which is there once.
+pub async fn others_there(api: &Api, written: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = BTreeMap::new();
     let mut after = String::new();
     loop {
@@ -131,5 +138,7 @@ pub async fn assert_all_there(api: &Api, written: &BTreeMap<String, String>) {
     }
     let lost: Vec<_> = written.iter().filter(|(name, _)| !found.contains_key(*name)).collect();
     assert!(lost.is_empty(), "lost, of {}: {lost:?}", written.len());
-    assert!(found == *written, "there is more than was acknowledged, or ids differ");
+    let differ: Vec<_> = written.iter().filter(|(name, id)| found.get(*name) != Some(id)).collect();
+    assert!(differ.is_empty(), "another id than was told: {differ:?}");
+    found.into_keys().filter(|name| !written.contains_key(name)).collect()
 }

@@ -46,7 +46,7 @@ pub enum ApiError {
         rack: RackId,
     },
     /// It holds things, and was to be retired only if it held none.
-    #[error("rack {rack} holds {things} things: move or remove them first, or use force")]
+    #[error("rack {rack} still holds things ({things}): move or remove them first, or use force")]
     RackNotEmpty {
         /// Which.
         rack: RackId,

@@ -189,10 +189,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_keep_their_rules_and_none_breaks_none() {
+    fn settings_that_make_no_sense_are_refused() {
+        let voters = |rack_replicas| Settings { rack_replicas, ..Settings::default() };
+        let good = (0..=9).filter(|n| voters(Some(*n)).faults().is_empty());
+        assert_eq!(good.collect::<Vec<_>>(), [1, 3, 5, 7]);
+        let after = |replace_after_ms| Settings { replace_after_ms, ..Settings::default() };
+        for (time, ok) in [(0, false), (999, false), (1_000, true), (u64::MAX, false)] {
+            assert_eq!(after(Some(time)).faults().is_empty(), ok, "{time}");
+        }
         assert!(Settings::default().faults().is_empty());
-        let good = Settings { rack_replicas: Some(5), replace_after_ms: Some(1_000) };
-        assert!(good.faults().is_empty());
         let bad = Settings { rack_replicas: Some(2), replace_after_ms: Some(999) };
         assert_eq!(bad.faults().into_vec().len(), 2);
     }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Orks;
+use super::heeded::Heeded;
 use crate::api::{Announce, Announced};
 use crate::context::Context;
 use crate::peer::PeerId;
@@ -29,12 +30,19 @@ impl Orks {
     /// announces sends at least every second, since silence means that a node is gone.
     ///
     /// An announcement that comes while the one before is not answered waits; of several that
-    /// wait only the latest is sent. `heard` gets every answer.
+    /// wait only the latest is sent. `heard` gets the answers; where two registries began apart,
+    /// those of one of them, and of it none that is older than one before.
     pub async fn announce<F>(self: Arc<Self>, news: watch::Receiver<Arc<Announce>>, heard: F)
     where
-        F: Fn(PeerId, Announced) + Clone + Send + 'static,
+        F: Fn(Announced) + Clone + Send + 'static,
     {
         let mut tellers = Tellers::default();
+        let heeded = Arc::new(Heeded::default());
+        let heard = move |answer: Announced| {
+            if heeded.counts(&answer, Instant::now()) {
+                heard(answer);
+            }
+        };
         let mut contact = self.mesh.contact();
         let mut looks = Backoff::new(FIRST_LOOK, NEXT_LOOK);
         loop {
@@ -96,7 +104,7 @@ async fn tell(
     orks: Arc<Orks>,
     ork: PeerId,
     mut news: watch::Receiver<Arc<Announce>>,
-    heard: impl Fn(PeerId, Announced),
+    heard: impl Fn(Announced),
 ) {
     let mut rests = Backoff::new(FIRST_REST, LONGEST_REST);
     loop {
@@ -107,7 +115,7 @@ async fn tell(
         match answer {
             Ok(answer) => {
                 rests.reset();
-                heard(ork, answer);
+                heard(answer);
             }
             Err(error) => {
                 tracing::debug!(orchestrator = %ork.short(), %error, "it did not hear this node");

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `mod` | who they are, and calls to the registry |
 //! | `announcer` | tells all of them how this node stands |
+//! | `heeded` | of two registries, whose answers count |
 
 mod announcer;
+mod heeded;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -21,7 +23,7 @@ use crate::peer::PeerId;
 use crate::reliability::Backoff;
 
 /// How long one orchestrator may take before another is asked.
-const ATTEMPT: Duration = Duration::from_secs(2);
+pub const ATTEMPT: Duration = Duration::from_secs(2);
 /// How long one look into the DHT may take; it comes back sooner once somebody was found.
 const LOOK: Duration = Duration::from_secs(3);
 /// The pause between rounds over all of them; the first rounds of a starting mesh are short.
@@ -83,13 +85,27 @@ impl Orks {
         context: &Context,
         request: M,
     ) -> Result<M::Reply, CallError> {
+        self.call_within(ATTEMPT, context, request).await
+    }
+
+    /// As [`Orks::call`], for what one orchestrator may take longer for: so long.
+    ///
+    /// # Errors
+    /// As [`Orks::call`].
+    pub async fn call_within<M: Method + Clone>(
+        &self,
+        attempt: Duration,
+        context: &Context,
+        request: M,
+    ) -> Result<M::Reply, CallError> {
         let mut pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut candidates = self.known();
         loop {
             if candidates.is_empty() {
                 candidates = self.look(context).await;
             }
-            let failure = match to_leader(&self.mesh, candidates, context, request.clone()).await {
+            let asked = to_leader(&self.mesh, candidates, attempt, context, request.clone());
+            let failure = match asked.await {
                 Ok((ork, reply)) => {
                     self.keep(Some(ork));
                     return Ok(reply);
@@ -105,6 +121,10 @@ impl Orks {
             tokio::time::sleep(pause).await;
             // Nobody who was known helped: there may be others by now.
             candidates = self.look(context).await;
+            if context.remaining().is_zero() {
+                // What was said before tells more than that nobody was asked since.
+                return Err(failure);
+            }
         }
     }
 
@@ -175,13 +195,15 @@ impl Orks {
 }
 
 /// Asks these orchestrators, one after the other, until one answers for the registry; one that
-/// does not lead it names the one that does, which is asked next. Each is asked once.
+/// does not lead it names the one that does, which is asked next. Each is asked once, and may take
+/// as long as one `attempt`.
 ///
 /// # Errors
 /// What would be answered the same again, else the last reason why none answered.
 pub async fn to_leader<M: Method + Clone>(
     mesh: &Mesh,
     candidates: impl IntoIterator<Item = PeerId>,
+    attempt: Duration,
     context: &Context,
     request: M,
 ) -> Result<(PeerId, M::Reply), CallError> {
@@ -196,9 +218,9 @@ pub async fn to_leader<M: Method + Clone>(
             break;
         }
         asked.push(ork);
-        let deadline = context.deadline.min(Instant::now() + ATTEMPT);
-        let attempt = Context { deadline, ..context.clone() };
-        match mesh.call(ork, &attempt, request.clone()).await {
+        let deadline = context.deadline.min(Instant::now() + attempt);
+        let within = Context { deadline, ..context.clone() };
+        match mesh.call(ork, &within, request.clone()).await {
             Ok(reply) => return Ok((ork, reply)),
             Err(error) if is_final(&error) => return Err(error),
             Err(error) => {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, DHT_ORKS, GetSettings, NodeRole, Reply, Request, Settings,
-    StreamRequest,
+    Announce, Announced, ApiError, DHT_ORKS, GetSettings, Incarnation, NodeRole, Reply, Request,
+    Settings, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, CallError, Context, ItemSink, Service};
 use bookmesh_rpc::orks::Orks;
@@ -23,6 +23,7 @@ struct Ork {
     hangs: AtomicBool,
     asked: AtomicUsize,
     heard: AtomicUsize,
+    registry: Incarnation,
 }
 
 impl Service for Ork {
@@ -46,7 +47,10 @@ impl Service for Ork {
                         std::future::pending::<()>().await;
                     }
                     self.heard.fetch_add(1, Ordering::SeqCst);
-                    Ok(Reply::Announce(Announced::default()))
+                    Ok(Reply::Announce(Announced {
+                        registry: Some(self.registry),
+                        ..Announced::default()
+                    }))
                 }
                 other => Err(ApiError::NotServed { method: other.method().into() }),
             }
@@ -127,7 +131,7 @@ async fn an_announcement_reaches_all_although_one_hangs() {
     let news = watch::Sender::new(Arc::new(announcement()));
     let answers = Arc::new(AtomicUsize::new(0));
     let counted = answers.clone();
-    let heard = move |_, _| {
+    let heard = move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
     };
     let telling = tokio::spawn(orks.clone().announce(news.subscribe(), heard));

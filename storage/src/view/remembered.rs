@@ -1,6 +1,6 @@
 //! The first answers of writes that senders may send again: one that does is answered, and not
-//! applied. Bounded in time, number and bytes, all by what stands in the log: every replica forgets the
-//! same key at the same entry.
+//! applied. Bounded in time, number and bytes, all by what stands in the log: every replica
+//! forgets the same key at the same entry.
 //!
 //! A key that a bound takes before its time may come again, and must not be applied twice: its
 //! session's writes up to it are then refused for a while.

@@ -189,7 +189,7 @@ fn commands_of_the_other_group_are_refused() {
         rack: "a".parse().unwrap(),
         kind: Kind::Book,
         charter: None,
-        founder: bookmesh_rpc::PeerId::from_bytes([1; 32]),
+        founder: PeerId::from_bytes([1; 32]),
         incarnation: Incarnation::default(),
     };
     assert!(matches!(rack.run(action), Err(ApiError::Invalid(_))));
@@ -258,7 +258,7 @@ fn a_rack_that_holds_things_is_closed_by_force_alone() {
 fn after_a_recovery_the_data_of_those_who_were_given_up_are_another_member() {
     let mut rack = Rack::new();
     let peer = |byte| PeerId::from_bytes([byte; 32]);
-    let mut admit = |rack: &mut Rack, byte| {
+    let admit = |rack: &mut Rack, byte| {
         let incarnation = Incarnation::default();
         match rack.run(Action::AdmitMember { peer: peer(byte), incarnation }) {
             Ok(Applied::Member(member)) => member,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackId, RackInfo, RackRoute,
-    Reply, Request, RetireRack, RouteTable, Settings, StreamRequest,
+    Announce, Announced, ApiError, Incarnation, NodeInfo, NodeRole, RackInfo, RackRoute, Reply,
+    Request, RetireRack, RouteTable, Settings, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::sync::watch;
@@ -42,9 +42,14 @@ impl FakeOrk {
         self.routes.send_replace(RouteTable { racks, retired: Vec::new() });
     }
 
-    /// As [`FakeOrk::set`]; this one is out of use.
-    pub(crate) fn set_without(&self, retired: RackId, racks: Vec<RackRoute>) {
-        self.routes.send_replace(RouteTable { racks, retired: vec![retired] });
+    /// Names these as retired, and no others.
+    pub(crate) fn set_retired(&self, racks: &[&str]) {
+        let retired = racks.iter().map(|rack| rack.parse().unwrap()).collect();
+        self.routes.send_modify(|routes| {
+            routes.retired = retired;
+            let retired = routes.retired.clone();
+            routes.racks.retain(|route| !retired.contains(&route.id));
+        });
     }
 
     pub(crate) fn refuses(&self, error: ApiError) {
@@ -124,7 +129,9 @@ impl Service for FakeOrk {
                 Request::Announce(announce) => {
                     self.announced.lock().unwrap().push((from, announce));
                     let settings = *self.settings.lock().unwrap();
-                    Ok(Reply::Announce(Announced { settings, ..Announced::default() }))
+                    let registry = Some(Incarnation::default());
+                    let answer = Announced { registry, settings, ..Announced::default() };
+                    Ok(Reply::Announce(answer))
                 }
                 Request::ListNodes(_) => Ok(Reply::ListNodes(self.nodes())),
                 other => self.registry(other),
