@@ -1,6 +1,7 @@
 //! openraft's messages between members, carried by the mesh's calls.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -236,6 +237,8 @@ pub struct Inbound {
     freshness: Arc<Freshness>,
     disk: Group,
     given_up: BTreeSet<MemberId>,
+    /// Whether it was said that one of those is back.
+    told: AtomicBool,
 }
 
 impl Inbound {
@@ -248,7 +251,7 @@ impl Inbound {
         disk: Group,
         given_up: BTreeSet<MemberId>,
     ) -> Self {
-        Self { raft, log, heard, freshness, disk, given_up }
+        Self { raft, log, heard, freshness, disk, given_up, told: AtomicBool::new(false) }
     }
 
     /// Answers one encoded [`Message`].
@@ -313,6 +316,11 @@ impl Inbound {
 
     fn check_speaks_for(&self, from: PeerId, member: MemberId) -> Result<(), ApiError> {
         if self.given_up.contains(&member) {
+            if !self.told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    member, from = %from.short(), "a member that the rack goes on without is back"
+                );
+            }
             return Err(ApiError::invalid("vote", "is of a member that the rack goes on without"));
         }
         let metrics = self.raft.metrics();

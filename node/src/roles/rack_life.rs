@@ -288,8 +288,13 @@ async fn tend(rack: &Rack) -> Unwell {
             return Unwell::Damaged(damage);
         }
         let Ok(group) = rack.group() else { return Unwell::Failed("it has ended".into()) };
-        if let Err(fatal) = &group.metrics().borrow().running_state {
+        let metrics = group.metrics();
+        if let Err(fatal) = &metrics.borrow().running_state {
             return Unwell::Failed(fatal.to_string());
+        }
+        // After a panic nobody is left to say so.
+        if metrics.has_changed().is_err() {
+            return Unwell::Failed("its consensus ended without a word".into());
         }
         let well = group.is_led(UNLED) && group.seat_of(group.member()).is_some();
         if well || asked.elapsed() < UNLED {

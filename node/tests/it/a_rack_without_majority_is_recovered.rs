@@ -4,11 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use bookmesh_rpc::api::{ApiError, GetMember, MemberStatus, RecoverRack};
+use bookmesh_rpc::api::{ApiError, GetMember, MemberState, MemberStatus, RackId, RecoverRack};
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_rpc::{Mesh, PeerId};
 
 use crate::support::{Api, PATIENCE, Process, eventually, mesh, rack};
+
+/// Elections that bring a group from its first term past one that was recovered meanwhile.
+const TERMS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
@@ -99,7 +102,6 @@ async fn a_recovery_that_is_cut_short_is_finished_and_never_undone() {
 
     let _survivor = start(0);
     let recovered = recover_surely(&operator, peer).await;
-    let recoveries = |status: &MemberStatus| status.charter.unwrap().lineage.recoveries;
     assert_eq!(recoveries(&recovered), 1, "counted once, whoever finished it");
     assert_eq!(api.get(&format!("/books/{id}")).await.status, 200);
     let after = add(&api, "After").await;
@@ -114,8 +116,62 @@ async fn a_recovery_that_is_cut_short_is_finished_and_never_undone() {
     operator.close().await;
 }
 
+/// The same with no registry that could say which history counts: what the survivor has stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_were_given_up_never_lead_the_survivor_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let ork = mesh::ork(dir.path());
+    let start = |number: usize, at: &str| mesh::worker(&format!("worker-{number}"), dir.path(), at);
+    let survivor = start(0, &ork.p2p());
+    let lost = [start(1, &ork.p2p()), start(2, &ork.p2p())];
+    let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
+    let api = Api::new(gateway.http());
+    rack::agreement(&api, mesh::RACK, 3).await;
+    lost.into_iter().for_each(Process::kill);
+    let operator = mesh::handle(&survivor.p2p()).await;
+    let peer: PeerId = survivor.ready["peer"].parse().unwrap();
+    let recovered = recover_surely(&operator, peer).await;
+    ork.kill();
+
+    // Each start makes an election of theirs, until their term is later than the survivor's.
+    let mut back = Vec::new();
+    for _ in 0..TERMS {
+        back.into_iter().for_each(Process::kill);
+        back = [1, 2].map(|number| start(number, &survivor.p2p())).into();
+        let peers: Vec<PeerId> = back.iter().map(|it| it.ready["peer"].parse().unwrap()).collect();
+        eventually("them to lead themselves, or to be seen through", || async {
+            for peer in &peers {
+                let back = status(&operator, *peer).await.ok()?;
+                if back.state == MemberState::Leader || recoveries(&back) > 0 {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+    }
+    eventually("the survivor to hear of it", || async {
+        let leads = status(&operator, peer).await.ok()?.state == MemberState::Leader;
+        (!leads || survivor.log().contains("goes on without")).then_some(())
+    })
+    .await;
+    let now = status(&operator, peer).await.unwrap();
+    assert_eq!((now.state, now.term), (MemberState::Leader, recovered.term));
+    assert_eq!(now.charter, recovered.charter);
+    assert!(now.last_index >= recovered.last_index);
+    operator.close().await;
+}
+
+fn rack_id() -> RackId {
+    mesh::RACK.parse().unwrap()
+}
+
+fn recoveries(status: &MemberStatus) -> u32 {
+    status.charter.map_or(0, |charter| charter.lineage.recoveries)
+}
+
 async fn status(operator: &Mesh, peer: PeerId) -> Result<MemberStatus, CallError> {
-    let request = GetMember { rack: mesh::RACK.parse().unwrap() };
+    let request = GetMember { rack: rack_id() };
     operator.call(peer, &Context::within(PATIENCE), request).await
 }
 
@@ -125,7 +181,7 @@ async fn recover(
     member: u64,
     last_index: u64,
 ) -> Result<MemberStatus, CallError> {
-    let request = RecoverRack { rack: mesh::RACK.parse().unwrap(), member, last_index };
+    let request = RecoverRack { rack: rack_id(), member, last_index };
     operator.call(peer, &Context::within(PATIENCE), request).await
 }
 
