@@ -18,6 +18,9 @@ use crate::directory::Directory;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// One attempt of a small call: a member that takes longer is frozen or cut off.
 const ATTEMPT: Duration = Duration::from_secs(2);
+/// How long a rack is waited for whose members' circuit breakers are all open: they open when all
+/// were lost at once, and it takes as long as a failover until they are back.
+const SHUT_PATIENCE: Duration = Duration::from_secs(2);
 /// The first pause after all members were tried; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(400);
@@ -105,6 +108,7 @@ where
     F: Fn(PeerId, Context) -> Fut,
     Fut: Future<Output = Result<T, CallError>>,
 {
+    let begun = Instant::now();
     let mut patience = Patience::new(context);
     let mut sofar = SoFar::default();
     let mut round = Round::new(how.whom);
@@ -130,7 +134,9 @@ where
             if (how.elsewhere && !sofar.touched) || patience.is_over() {
                 return Err(sofar.failure());
             }
-        } else if round.is_hopeless() || patience.ends_within(pause) {
+        } else if (round.is_hopeless() && begun.elapsed() >= SHUT_PATIENCE)
+            || patience.ends_within(pause)
+        {
             return Err(sofar.failure());
         } else {
             rest(directory, pause).await;
@@ -265,7 +271,7 @@ impl Round {
         Ok(())
     }
 
-    /// Every member's circuit breaker is open: waiting is what the breaker is there to save.
+    /// Every member's circuit breaker is open: waiting for long is what it is there to save.
     fn is_hopeless(&self) -> bool {
         !self.tried.is_empty() && self.shut == self.tried.len()
     }
@@ -491,10 +497,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn open_breakers_are_answered_without_waiting() {
+    async fn open_breakers_are_answered_before_patience_ends() {
         let (outcome, asked) =
             run(Some(1), PATIENCE, |at| Err(CallError::Open { peer: peer(at) })).await;
         assert!(matches!(outcome, Err(Failure::Untouched(_))));
-        assert_eq!(asked.len(), 3);
+        assert!(asked.len() > 3, "a rack that was lost for a moment is asked again: {asked:?}");
     }
 }
