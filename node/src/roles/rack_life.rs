@@ -18,7 +18,7 @@
 //!                           └── the worker stops: taken out of the membership
 //! ```
 //!
-//! Each step can be repeated, and what was decided is on disk before it is acted upon.
+//! Each step can be repeated; what was decided is on disk before it is acted upon.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -183,7 +183,8 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
         Err(_) if charter.is_some() => {
             return rejoin(rack, &store, identity, &[], &context).await;
         }
-        Err(error) => return Err(error.into()),
+        Err(CallError::Api(error)) => return Err(error.into()),
+        Err(error) => return Err(Setback::Other(format!("the registry is silent: {error}"))),
     };
     if info.retired {
         return Err(ApiError::RackRetired { rack: info.id }.into());

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// How long anything that should happen may take before the test gives up. Generous, since the
 /// machine may be busy; nothing is judged by it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `check` has something, looking again and again.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
