@@ -109,7 +109,7 @@ fn a_store_that_met_a_full_disk_can_be_opened_again(dir: &Path) {
         append(&group).unwrap();
         let vote = Bytes::from(vec![round]);
         group.put_blocking(MetaKey::Vote, vote.clone()).unwrap();
-        assert_eq!(threads().len(), 2);
+        eventually("both of its threads have their names", || threads().len() == 2);
         fill(dir, u64::MAX);
         let mut acknowledged = None;
         let failed = loop {
@@ -124,7 +124,7 @@ fn a_store_that_met_a_full_disk_can_be_opened_again(dir: &Path) {
         empty(dir);
         assert!(matches!(append(&group), Err(StoreError::Failed { .. })));
         drop((store, group));
-        assert_eq!(threads(), Vec::<String>::new());
+        eventually("its threads have ended", || threads().is_empty());
 
         let (store, group) = open(dir, 0);
         assert_eq!(group.get(MetaKey::Vote).unwrap(), Some(vote));
