@@ -64,6 +64,12 @@ fn create() -> Route {
         .envelope::<Thing>(201, "The book, with its id.", &[LOCATION, ETAG], schemas::thing())
         .leads_to(201, "read", "getBook", "id", "$response.body#/data/id")
         .leads_to(201, "change", "updateBook", "id", "$response.body#/data/id")
+        .leads_to_body(
+            201,
+            "check out",
+            "checkout",
+            json!({"id": "$response.body#/data/id", "info": {"status": "checked-out"}}),
+        )
         .leads_to(201, "remove", "deleteBook", "id", "$response.body#/data/id")
         .fails(400, BAD_BODY)
         .fails(404, NO_RACK)

@@ -8,8 +8,8 @@ use serde_json::json;
 use utoipa::openapi::schema::{AnyOfBuilder, Schema, SchemaType};
 use utoipa::openapi::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
-/// The last id: below 2^53.
-pub(crate) const MAX_ID: u64 = (1 << 53) - 1;
+/// The last id.
+pub(crate) const MAX_ID: u64 = crate::body::MAX_WHOLE;
 /// Of a text that is more than white space and has no control characters. White space of any kind
 /// is accepted, since it is trimmed and collapsed before anything else.
 const TEXT: &str = concat!(

@@ -83,24 +83,6 @@ pub(crate) struct Thing {
     version: u64,
 }
 
-/// What is known of a book; further keys are those that clients sent.
-#[derive(ToSchema)]
-pub(crate) struct Info {
-    #[schema(schema_with = forms::name)]
-    name: String,
-    #[schema(schema_with = forms::author)]
-    author: String,
-    #[schema(schema_with = forms::status)]
-    status: String,
-    /// Who has it, while it is checked out and the client said so.
-    #[schema(schema_with = forms::shown_holder, rename = "userId", required = false)]
-    user_id: String,
-    #[schema(schema_with = forms::time, rename = "createdAt")]
-    created_at: String,
-    #[schema(schema_with = forms::time, rename = "updatedAt")]
-    updated_at: String,
-}
-
 pub(crate) fn thing() -> Value {
     json!({
         "id": "1", "code": "BOOK-0001", "type": "book", "tags": ["fiction"],
@@ -110,6 +92,25 @@ pub(crate) fn thing() -> Value {
         },
         "rack_id": "book-rack-001", "version": 1,
     })
+}
+
+/// `info` of an answer.
+fn info() -> RefOr<Schema> {
+    let info = ObjectBuilder::new()
+        .property("name", forms::name())
+        .property("author", forms::author())
+        .property("status", forms::status())
+        .property("userId", forms::shown_holder())
+        .property("createdAt", forms::time())
+        .property("updatedAt", forms::time())
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)))
+        .max_properties(Some(MAX_INFO_KEYS))
+        .description(Some(
+            "What is known of a book. `userId` is who has it, while it is checked out and the \
+             client said so; further keys are those that clients sent.",
+        ));
+    let always = ["name", "author", "status", "createdAt", "updatedAt"];
+    always.iter().fold(info, |info, name| info.required(*name)).build().into()
 }
 
 /// `info` of a request: the named keys, and any others.
@@ -161,6 +162,8 @@ macro_rules! schema {
 }
 
 schema! {
+    /// What is known of a book.
+    Info = info();
     /// The body of `POST /books`.
     NewBook = exact(
         &[

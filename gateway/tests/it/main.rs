@@ -19,3 +19,4 @@ mod racks_are_recovered_by_hand;
 mod racks_are_retired;
 mod settings_hold_for_the_mesh;
 mod support;
+mod the_document_is_true;

@@ -1,3 +1,4 @@
+pub(crate) mod contract;
 pub(crate) mod fake_ork;
 pub(crate) mod fake_worker;
 pub(crate) mod http;
