@@ -17,9 +17,9 @@ use crate::books::{book_rack, invalid, no_book_rack};
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::{ErrorParts, HttpError};
-use crate::leader::{How, Size};
 use crate::thing_json::Text;
 use crate::{query, thing_parse, write_key};
+use bookmesh_rpc::routing::leader::{How, Size};
 
 /// `POST /books/batch`: 200 with one result for each book, in order.
 pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
@@ -49,7 +49,7 @@ type Answers = Vec<Result<(Registered, ThingId), ApiError>>;
 /// The rack for books whose client does not care: always the first, so that a conflict is found
 /// however often the same books are sent, and so is the key of a batch that comes again.
 fn first_rack(app: &App) -> Result<Arc<RackRoute>, HttpError> {
-    let table = app.directory.table();
+    let table = app.directory().table();
     let mut founded = table.of_kind(Kind::Book).filter(|rack| rack.confirmed);
     founded.next().cloned().ok_or_else(no_book_rack)
 }

@@ -14,12 +14,12 @@ use crate::app::App;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
-use crate::leader::{How, Size};
 use crate::listing::{self, Page};
 use crate::query::{self, ListQuery};
 use crate::register::register;
 use crate::thing_json::ThingJson;
 use crate::{etag, thing_parse, write_key};
+use bookmesh_rpc::routing::leader::{How, Size};
 
 /// Matching things in all racks.
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
@@ -52,7 +52,7 @@ async fn listed_racks(
     if let Some(id) = &query.rack {
         return Ok(vec![book_rack(app, id, call).await?]);
     }
-    let known = app.directory.knowledge();
+    let known = app.directory().knowledge();
     if !known.live && known.table.all().is_empty() {
         return Err(HttpError::unavailable("no orchestrator is in reach, and no rack is known"));
     }
@@ -87,7 +87,7 @@ fn names(racks: &[Arc<RackRoute>]) -> String {
 pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
     let consistency = query::consistency(call.uri()).map_err(invalid)?;
     let id = call.path_thing_id().await?;
-    let rack = app.rack_of(id)?;
+    let rack = app.rack_of(Kind::Book, id)?;
     let request = GetThing { rack: rack.id.clone(), id, consistency };
     let how = How::read(consistency, Size::Small);
     let read = app.ask(&rack, &call.context, how, request).await?;
@@ -120,7 +120,7 @@ pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
 pub(crate) async fn update(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let id = call.path_thing_id().await?;
-    let rack = app.rack_of(id)?;
+    let rack = app.rack_of(Kind::Book, id)?;
     let body = call.body().await?;
     let key = write_key::of(&app, &call, &body)?;
     let patch = thing_parse::patch(&body, id, &rack).map_err(invalid)?;
@@ -133,7 +133,7 @@ pub(crate) async fn checkout(app: Arc<App>, mut call: Call) -> Answer {
     let body = call.body().await?;
     let key = write_key::of(&app, &call, &body)?;
     let (id, patch) = thing_parse::checkout(&body).map_err(invalid)?;
-    let rack = app.rack_of(id)?;
+    let rack = app.rack_of(Kind::Book, id)?;
     change(&app, &call, (&rack, id), key, patch, StatusRule::Exclusive).await
 }
 
@@ -158,7 +158,7 @@ async fn change(
 pub(crate) async fn delete(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let id = call.path_thing_id().await?;
-    let rack = app.rack_of(id)?;
+    let rack = app.rack_of(Kind::Book, id)?;
     let if_version = etag::wanted(&call)?;
     let (rack_id, key) = (rack.id.clone(), write_key::of(&app, &call, &[])?);
     let request = ForgetThings { rack: rack_id, key, ids: vec![id], if_version };

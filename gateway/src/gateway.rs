@@ -8,16 +8,16 @@ use axum::http::HeaderValue;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::RackId;
 use bookmesh_rpc::orks::Orks;
+use bookmesh_rpc::routing::Routing;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::app::App;
 use crate::call::Limits;
-use crate::directory::Directory;
 use crate::health::HealthSource;
 use crate::mesh_health::MeshHealth;
-use crate::{follower, metrics, ops, routes};
+use crate::{announcer, metrics, ops, routes};
 
 /// The most that [`GatewayConfig::max_payload_bytes`] may be: what a body holds has to fit into
 /// one frame of the mesh, encoded, with room to spare.
@@ -67,13 +67,21 @@ impl Gateway {
     /// Begins to look for orchestrators. Needs a tokio runtime.
     pub fn start(mesh: Mesh, config: GatewayConfig) -> Self {
         metrics::install();
-        let directory = Arc::new(Directory::new());
         let orks = Arc::new(Orks::new(mesh.clone()));
-        let version = config.version.clone();
-        let following = follower::run(mesh.clone(), orks.clone(), directory.clone(), version);
-        let follower = tokio::spawn(following);
+        let routing = Arc::new(Routing::new(mesh.clone(), orks.clone()));
+        let follower = {
+            let announcing =
+                announcer::run(mesh.clone(), orks.clone(), routing.clone(), config.version.clone());
+            let routing = routing.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = announcing => {}
+                    () = routing.follow() => {}
+                }
+            })
+        };
         let (open, closing) = watch::channel(());
-        let app = Arc::new(App::new(mesh, orks, directory, config.replicas, closing));
+        let app = Arc::new(App::new(mesh, orks, routing, config.replicas, closing));
         Self { app, config, follower, _open: open }
     }
 
@@ -99,7 +107,7 @@ impl Gateway {
 
     /// Waits until the gateway can reach that rack's leader; false when it can't within the time.
     pub async fn reaches(&self, rack: &RackId, within: Duration) -> bool {
-        let mut changes = self.app.directory.changes();
+        let mut changes = self.app.directory().changes();
         let reached = changes.wait_for(|known| {
             known.live && known.table.rack(rack).is_some_and(|route| route.leader.is_some())
         });

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use bookmesh_rpc::api::{ApiError, FieldError, Kind, RackId, RequestId};
 use serde::Serialize;
 
-use crate::leader::Failure;
+use bookmesh_rpc::routing::leader::Failure;
 
 /// Field errors in one answer; a client that breaks more rules learns of the rest later.
 pub(crate) const MAX_FIELD_ERRORS: usize = 100;

@@ -12,9 +12,9 @@
 //! | `call`, `query`, `body`, `etag`, `write_key` | what a client sent, checked |
 //! | `register`, `placement` | which rack takes a new book |
 //! | `listing` | one page over several racks |
-//! | `leader`, `registry` | "try here, else the leader": of a rack, of the orchestrators |
+//! | `registry` | calls to the orchestrators' leader; racks are asked through `rpc::routing` |
 //! | `recovery_plan` | what can be saved of a rack whose majority is gone, and what may be lost |
-//! | `directory`, `follower` | where every rack is, kept fresh |
+//! | `announcer` | tells the orchestrators that this gateway is there |
 //! | `thing_json`, `log_json`, `answer` | what a client gets |
 //! | `http_error` | every error's status, code and shape |
 //! | [`ops`], [`health`], [`metrics`] | `/live`, `/ready`, `/health`, `/metrics` for every role |
@@ -38,21 +38,19 @@
 //!
 //! Only this crate names axum: other crates hold its [`Router`] without looking inside.
 
+mod announcer;
 mod answer;
 mod app;
 mod batch;
 mod body;
 mod books;
 mod call;
-mod directory;
 mod endpoint;
 mod etag;
-mod follower;
 mod gateway;
 pub mod health;
 mod http_error;
 mod json_text;
-mod leader;
 mod listing;
 mod log;
 mod log_json;

@@ -28,7 +28,7 @@ const AT_ONCE: usize = 32;
 /// `GET /racks`.
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
-    let racks = app.directory.table().all().to_vec();
+    let racks = app.directory().table().all().to_vec();
     Ok(success(inspect_all(&app, racks, &call.context).await))
 }
 

@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::books::{book_rack, no_book_rack};
 use crate::call::Call;
 use crate::http_error::HttpError;
-use crate::leader::{Failure, How, Size};
 use crate::placement;
+use bookmesh_rpc::routing::leader::{Failure, How, Size};
 
 /// A book and its rack.
 pub(crate) type Home = (Arc<RackRoute>, Arc<Thing>);
@@ -72,7 +72,7 @@ enum Found {
 /// chosen another within the day, it is settled there first: a first attempt that is still on its
 /// way is not applied then.
 async fn find_home(app: &App, context: &Context, key: ClientKey) -> Result<Found, HttpError> {
-    let known = app.directory.knowledge();
+    let known = app.directory().knowledge();
     if !known.told {
         let message = "which racks there are is not known: no orchestrator is in reach";
         return Err(HttpError::unavailable(message));
@@ -100,7 +100,7 @@ async fn anywhere(
 ) -> Result<Home, HttpError> {
     let mut tried = Vec::new();
     loop {
-        let table = app.directory.table();
+        let table = app.directory().table();
         let rack = app.placement.choose(&table, Kind::Book, &tried).ok_or_else(no_book_rack)?;
         tried.push(rack.id.clone());
         let mut others = table.of_kind(Kind::Book).filter(|rack| !tried.contains(&rack.id));
@@ -109,7 +109,7 @@ async fn anywhere(
         }
         let request = RegisterThing { rack: rack.id.clone(), key, thing: thing.clone() };
         let how = How { elsewhere: true, ..How::leader(Size::Small) };
-        match app.try_rack(&rack, context, how, &request).await {
+        match app.routing.ask_known(&rack, context, how, &request).await {
             Ok(thing) => return Ok((rack, thing)),
             Err(Failure::Untouched(why)) => {
                 tracing::debug!(rack = %rack.id, why, "another rack takes the book");

@@ -17,6 +17,7 @@
 //! | `metrics` | what operators count |
 //! | [`mesh`] | the handle the rest of the program holds |
 //! | [`orks`] | the orchestrators: who they are, calls to the registry, announcements |
+//! | [`routing`] | where every rack is, and calls to whichever member can answer |
 //!
 #![doc = include_str!("../BOUNDS.md")]
 
@@ -36,6 +37,7 @@ mod multiplex;
 pub mod orks;
 pub mod peer;
 pub mod reliability;
+pub mod routing;
 mod service;
 mod swarm;
 #[cfg(feature = "testing")]

@@ -7,11 +7,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bookmesh_rpc::api::{ApiError, Consistency, RackRoute};
-use bookmesh_rpc::mesh::{CallError, Context};
-use bookmesh_rpc::peer::PeerId;
+use crate::api::{ApiError, Consistency, RackRoute};
+use crate::mesh::{CallError, Context};
+use crate::peer::PeerId;
 
-use crate::directory::Directory;
+use super::directory::Directory;
 
 /// How long new attempts are begun. A rack that lost its leader has another within two seconds;
 /// twice that and a little leaves room for a shared disk.
@@ -27,7 +27,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(400);
 
 /// Who may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whom {
+pub enum Whom {
     /// The leader: writes and linearizable reads.
     Leader,
     /// Any member: eventual reads.
@@ -36,7 +36,7 @@ pub(crate) enum Whom {
 
 /// How much time one attempt gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Size {
+pub enum Size {
     /// One thing.
     Small,
     /// A batch or a long page: half of what is left of the request's time.
@@ -54,21 +54,23 @@ impl Size {
 
 /// How a rack is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct How {
-    pub(crate) whom: Whom,
-    pub(crate) size: Size,
+pub struct How {
+    /// Who may answer.
+    pub whom: Whom,
+    /// How much time one attempt gets.
+    pub size: Size,
     /// Give up early, while nothing can have been carried out: another rack will do as well.
-    pub(crate) elsewhere: bool,
+    pub elsewhere: bool,
 }
 
 impl How {
     /// Writes and linearizable reads.
-    pub(crate) const fn leader(size: Size) -> Self {
+    pub const fn leader(size: Size) -> Self {
         Self { whom: Whom::Leader, size, elsewhere: false }
     }
 
     /// Reads of this consistency.
-    pub(crate) const fn read(consistency: Consistency, size: Size) -> Self {
+    pub const fn read(consistency: Consistency, size: Size) -> Self {
         let whom = match consistency {
             Consistency::Linearizable => Whom::Leader,
             Consistency::Eventual { .. } => Whom::Anyone,
@@ -79,7 +81,7 @@ impl How {
 
 /// Why a rack gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// It answered: no.
     Refused(ApiError),
     /// No member could be reached, or none leads. The reason is for developers.
@@ -97,7 +99,7 @@ pub(crate) enum Failure {
 /// The believed leader is tried first, a member that names another is followed, and members that
 /// can't be reached are passed over. Once all were tried there is a pause, cut short by news of
 /// the routes.
-pub(crate) async fn ask<T, F, Fut>(
+pub async fn ask<T, F, Fut>(
     directory: &Directory,
     rack: &Arc<RackRoute>,
     context: &Context,
@@ -297,7 +299,7 @@ const fn may_have_been_carried_out(error: &CallError) -> bool {
 mod tests {
     use std::sync::Mutex;
 
-    use bookmesh_rpc::api::{Kind, RackId, RouteTable, ThingId};
+    use crate::api::{Kind, RackId, RouteTable, ThingId};
 
     use super::*;
 
