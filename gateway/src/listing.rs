@@ -238,7 +238,7 @@ mod tests {
             updated_at_ms: 0,
             extra: Default::default(),
         };
-        Arc::new(Thing { id, kind: Kind::Book, tags: Vec::new(), info, version: 1 })
+        Arc::new(Thing { id, kind: Kind::Book, tags: Vec::new(), info, version: 1, active: true })
     }
 
     /// Answers as a rack with so many things; `cut_at` things at most in one answer.

@@ -106,6 +106,17 @@ fn action(action: &Action) -> (&'static str, Value) {
             let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
             ("forget", json!({ "ids": ids, "if_version": if_version }))
         }
+        Action::Withdraw { id, if_version } => {
+            ("withdraw", json!({ "id": id.to_string(), "if_version": if_version }))
+        }
+        Action::PlaceOrder { terms } => (
+            "placeOrder",
+            json!({
+                "book_id": terms.book.to_string(), "book_title": terms.title,
+                "book_author": terms.author, "quantity": terms.quantity,
+                "unit_price": terms.unit_price.to_string(),
+            }),
+        ),
         Action::RegisterRack { rack, kind, founder, charter, .. } => (
             "registerRack",
             json!({

@@ -164,7 +164,7 @@ impl ListQuery {
         };
         params.finish(
             "limit, offset, after, rack_id, tag, status, author, q, consistency, max_lag_ms, \
-             partial",
+             partial, include_inactive",
         )?;
         Ok(query)
     }
@@ -184,11 +184,15 @@ fn filter(params: &mut Params) -> Filter {
     });
     let author = params.one("author").map(|author| collapse_white_space(&author));
     let q = params.one("q").unwrap_or_default();
-    let words: Vec<_> = q.split_whitespace().map(str::to_owned).collect();
+    let mut words: Vec<_> = bookmesh_rpc::api::words(&q).collect();
+    if words.is_empty() && !q.trim().is_empty() {
+        // Nothing has it in its name: what was asked for is not there, and not everything.
+        words.push(q);
+    }
     if words.len() > MAX_WORDS {
         params.fault("q", format!("must have at most {MAX_WORDS} words"));
     }
-    Filter { tags, status, author, words }
+    Filter { tags, status, author, words, inactive: params.flag("include_inactive") }
 }
 
 #[cfg(test)]

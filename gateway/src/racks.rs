@@ -267,6 +267,7 @@ mod tests {
             head_hash: Hash([7; 32]),
             things: applied_index,
             writable: true,
+            blocked_by: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bookmesh_rpc::api::{
     ApiError, ClientKey, Kind, NewThing, RackId, RackRoute, RegisterThing, RequestKey, SettleKey,
-    Thing,
+    Settled, Thing,
 };
 use bookmesh_rpc::mesh::Context;
 
@@ -83,8 +83,10 @@ async fn find_home(app: &App, context: &Context, key: ClientKey) -> Result<Found
     for rack in homes {
         let settle = SettleKey { rack: rack.id.clone(), key };
         let how = How::leader(Size::Small);
-        if let Some(thing) = app.ask(&rack, context, how, settle).await? {
-            return Ok(Found::Registered((rack, thing)));
+        match app.ask(&rack, context, how, settle).await? {
+            Settled::Nothing => {}
+            Settled::Thing(thing) => return Ok(Found::Registered((rack, thing))),
+            Settled::Order(_) => return Err(HttpError::internal("a book rack made an order")),
         }
     }
     Ok(Found::Rack(home))

@@ -107,6 +107,7 @@ mod tests {
                 extra: extra.collect(),
             },
             version: 2,
+            active: true,
         }
     }
 

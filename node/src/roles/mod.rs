@@ -16,6 +16,7 @@
 //! | [`recover`] | one member goes on alone, by an operator's decision |
 //! | [`survey`] | how the members on other nodes stand |
 //! | [`things`] | reads and writes of a rack's things |
+//! | `orders` | reads and writes of a rack's orders |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
@@ -38,6 +39,7 @@ mod identity;
 mod joining;
 pub mod neighbours;
 pub mod nodes;
+mod orders;
 pub mod ork;
 mod ork_identity;
 mod ork_leave;

@@ -235,6 +235,7 @@ impl Rack {
             head_hash,
             things,
             writable: self.writable().is_ok(),
+            blocked_by: Vec::new(),
         })
     }
 

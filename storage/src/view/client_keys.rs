@@ -287,7 +287,7 @@ mod tests {
             extra: BTreeMap::new(),
         };
         let id = ThingId::from_u64(id).unwrap();
-        Arc::new(Thing { id, kind: Kind::Book, tags: vec![], info, version })
+        Arc::new(Thing { id, kind: Kind::Book, tags: vec![], info, version, active: true })
     }
 
     /// The answer where the view has these things.
