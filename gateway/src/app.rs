@@ -101,6 +101,21 @@ impl App {
         })
     }
 
+    /// The rack with this name, if it is for such things.
+    pub(crate) async fn rack_for(
+        &self,
+        id: &RackId,
+        kind: Kind,
+        context: &Context,
+    ) -> Result<Arc<RackRoute>, HttpError> {
+        let rack = self.rack(id, context).await?;
+        if rack.kind == kind {
+            return Ok(rack);
+        }
+        let message = format!("is a rack of type {}, not {kind}", rack.kind);
+        Err(HttpError::of_api(ApiError::invalid("rack_id", message), kind))
+    }
+
     /// The rack that has the thing of this kind with this id.
     pub(crate) fn rack_of(&self, kind: Kind, id: ThingId) -> Result<Arc<RackRoute>, HttpError> {
         let known = self.directory().knowledge();

@@ -8,10 +8,11 @@
 //! | `routes` | the table: path and method to handler |
 //! | `endpoint` | around every handler: request id, log line, metrics, panics, error shape |
 //! | `books`, `batch`, `racks`, `nodes`, `log` | the handlers |
+//! | `v1` | the same books, and orders, as plain resources |
 //! | `retire`, `recovery`, `mesh_settings` | the operators' handlers |
 //! | `call`, `query`, `body`, `etag`, `write_key` | what a client sent, checked |
-//! | `register`, `placement` | which rack takes a new book |
-//! | `listing` | one page over several racks |
+//! | `register`, `placement` | which rack takes a new book or order |
+//! | `listing`, `lists` | one page over several racks, and the headers that go with it |
 //! | `registry` | calls to the orchestrators' leader; racks are asked through `rpc::routing` |
 //! | `recovery_plan` | what can be saved of a rack whose majority is gone, and what may be lost |
 //! | `announcer` | tells the orchestrators that this gateway is there |
@@ -52,6 +53,7 @@ pub mod health;
 mod http_error;
 mod json_text;
 mod listing;
+mod lists;
 mod log;
 mod log_json;
 mod mesh_health;
@@ -73,6 +75,7 @@ pub mod serve;
 mod system;
 mod thing_json;
 mod thing_parse;
+mod v1;
 mod write_key;
 
 pub use axum::Router;
