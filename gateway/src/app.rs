@@ -13,6 +13,7 @@ use bookmesh_rpc::routing::directory::Directory;
 use bookmesh_rpc::routing::leader::How;
 use tokio::sync::watch;
 
+use crate::events::Hub;
 use crate::http_error::HttpError;
 use crate::placement::Placement;
 
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) orks: Arc<Orks>,
     pub(crate) routing: Arc<Routing>,
     pub(crate) placement: Placement,
+    pub(crate) hub: Arc<Hub>,
     session: u128,
     writes: AtomicU64,
     /// Voters that a rack aims for, unless the mesh says otherwise.
@@ -44,6 +46,7 @@ impl App {
             replicas,
             mesh,
             orks,
+            hub: Hub::new(routing.clone()),
             routing,
             placement: Placement::default(),
             session: rand::random(),

@@ -8,6 +8,7 @@
 //! | `routes` | the table: path and method to handler |
 //! | `endpoint` | around every handler: request id, log line, metrics, panics, error shape |
 //! | `books`, `batch`, `racks`, `nodes`, `log` | the handlers |
+//! | `history`, `events` | what changed: of one book, of all racks as it happens |
 //! | `v1` | the same books, and orders, as plain resources |
 //! | `retire`, `recovery`, `mesh_settings` | the operators' handlers |
 //! | `call`, `query`, `body`, `etag`, `write_key` | what a client sent, checked |
@@ -16,7 +17,7 @@
 //! | `registry` | calls to the orchestrators' leader; racks are asked through `rpc::routing` |
 //! | `recovery_plan` | what can be saved of a rack whose majority is gone, and what may be lost |
 //! | `announcer` | tells the orchestrators that this gateway is there |
-//! | `thing_json`, `log_json`, `answer` | what a client gets |
+//! | `thing_json`, `log_json`, `change_json`, `answer` | what a client gets |
 //! | `http_error` | every error's status, code and shape |
 //! | [`ops`], [`health`], [`metrics`] | `/live`, `/ready`, `/health`, `/metrics` for every role |
 //!
@@ -46,10 +47,13 @@ mod batch;
 mod body;
 mod books;
 mod call;
+mod change_json;
 mod endpoint;
 mod etag;
+mod events;
 mod gateway;
 pub mod health;
+mod history;
 mod http_error;
 mod json_text;
 mod listing;

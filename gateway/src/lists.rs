@@ -16,7 +16,7 @@ use crate::listing::{self, Listed, Page, Slice};
 use crate::query::{ListQuery, PageQuery};
 
 /// What matches in all racks.
-const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+pub(crate) const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// The log index that an answer shows: a number, or `rack=number` for each rack of a list.
 pub(crate) const X_APPLIED_INDEX: HeaderName = HeaderName::from_static("x-applied-index");
 /// The racks that a partial list lacks.

@@ -5,7 +5,9 @@ use axum::Router;
 use crate::app::App;
 use crate::call::Limits;
 use crate::endpoint::{Endpoint, method_not_allowed, not_found};
-use crate::{batch, books, log, mesh_settings, nodes, racks, recovery, retire, v1};
+use crate::{
+    batch, books, events, history, log, mesh_settings, nodes, racks, recovery, retire, v1,
+};
 
 /// Makes a table of routes: `router(state, limits)` that serves them, and `ROUTES` that lists
 /// them. Each line is one route: method, path, the handler's label in metrics, and the handler.
@@ -39,7 +41,9 @@ routes! { App;
     get    "/books/{id}"          "books_get"      books::get;
     put    "/books/{id}"          "books_update"   books::update;
     delete "/books/{id}"          "books_delete"   books::delete;
+    get    "/books/{id}/history"  "books_history"  history::list;
     post   "/checkout"            "checkout"       books::checkout;
+    get    "/events"              "events"         events::stream;
     get    "/racks"               "racks_list"     racks::list;
     get    "/racks/{id}"          "racks_get"      racks::get;
     delete "/racks/{id}"          "racks_retire"   retire::retire;
