@@ -9,6 +9,7 @@ use bookmesh_rpc::api::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::answer::envelope;
 use crate::app::App;
@@ -17,6 +18,7 @@ use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::{ErrorParts, HttpError};
+use crate::openapi::{forms, schemas};
 use crate::register::no_rack;
 use crate::thing_json::Text;
 use crate::{query, thing_parse, write_key};
@@ -127,12 +129,19 @@ const fn registered_name(registered: Registered) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-struct ResultJson<'a> {
+/// What became of one book of a batch.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchResult)]
+pub(crate) struct ResultJson<'a> {
+    #[schema(schema_with = forms::batch_status)]
     status: &'static str,
+    /// The book's id, unless it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = forms::thing_id)]
     id: Option<Text<ThingId>>,
+    /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schemas::ErrorParts, required = false)]
     error: Option<ErrorParts<'a>>,
 }
 

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::call::Limits;
 use crate::health::HealthSource;
 use crate::mesh_health::MeshHealth;
-use crate::{announcer, metrics, ops, routes};
+use crate::{announcer, metrics, openapi, ops, routes};
 
 /// The most that [`GatewayConfig::max_payload_bytes`] may be: what a body holds has to fit into
 /// one frame of the mesh, encoded, with room to spare.
@@ -93,7 +93,9 @@ impl Gateway {
             detailed: self.config.detailed_errors,
         };
         let ops = ops::routes(self.health_source(), self.config.version.clone());
-        let router = routes::closed(ops.merge(routes::router(self.app.clone(), limits)), limits);
+        let document = openapi::router(openapi::Document::new(&self.config.version), limits);
+        let own = routes::router(self.app.clone(), limits);
+        let router = routes::closed(ops.merge(document).merge(own), limits);
         match &self.config.cors_origin {
             Some(origins) => router.layer(cors(origins)),
             None => router,

@@ -9,12 +9,15 @@ use bookmesh_rpc::mesh::BoxFuture;
 use bookmesh_rpc::peer::PeerId;
 use serde::Serialize;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
+
+use crate::openapi::forms;
 
 /// How old an answer of `/health` may be, so that nobody can load the mesh with asking.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// How well something is. The worst comes last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Wellness {
     /// All of it works.
@@ -26,15 +29,17 @@ pub enum Wellness {
 }
 
 /// How a node is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
     /// All in all.
     pub status: Wellness,
     /// What the node is.
     #[serde(serialize_with = "role_name")]
+    #[schema(schema_with = forms::node_role)]
     pub role: NodeRole,
     /// Who it is.
     #[serde(serialize_with = "crate::health::text")]
+    #[schema(schema_with = forms::peer)]
     pub peer_id: PeerId,
     /// By name: `mesh`, `books`, `orders`.
     pub services: BTreeMap<&'static str, Wellness>,
@@ -42,20 +47,24 @@ pub struct Health {
     pub racks: Vec<RackHealth>,
     /// What it lacks besides, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
 }
 
 /// How a rack is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RackHealth {
     /// Which.
+    #[schema(schema_with = forms::rack)]
     pub id: RackId,
     /// What it holds: `book`, `order`.
     #[serde(rename = "type")]
+    #[schema(schema_with = forms::rack_kind)]
     pub kind: &'static str,
     /// Healthy: it has a leader and as many voters as it aims for, all of them reachable.
     pub status: Wellness,
     /// Its leader, if it has one.
+    #[schema(schema_with = forms::peer_or_none, required = true)]
     pub leader: Option<String>,
     /// Voters that answer.
     pub voters: usize,

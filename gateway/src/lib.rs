@@ -19,6 +19,7 @@
 //! | `announcer` | tells the orchestrators that this gateway is there |
 //! | `thing_json`, `log_json`, `change_json`, `answer` | what a client gets |
 //! | `http_error` | every error's status, code and shape |
+//! | `openapi` | the API's document, and the page at `/docs` |
 //! | [`ops`], [`health`], [`metrics`] | `/live`, `/ready`, `/health`, `/metrics` for every role |
 //!
 //! Two routes beside those of the HTTP API are for whoever wants to check a rack's chain:
@@ -64,6 +65,7 @@ mod mesh_health;
 mod mesh_settings;
 pub mod metrics;
 mod nodes;
+mod openapi;
 pub mod ops;
 mod placement;
 mod price;

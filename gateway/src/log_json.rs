@@ -10,34 +10,50 @@ use bookmesh_rpc::api::{
 use bookmesh_rpc::codec;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
+use crate::openapi::{forms, schemas};
 use crate::thing_json::{Text, time};
 
 /// One page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogPage)]
 pub(crate) struct PageJson<'a> {
+    #[schema(schema_with = forms::rack)]
     rack_id: &'a RackId,
     committed_index: u64,
+    /// The chain before the first record.
+    #[schema(schema_with = forms::hash)]
     previous_hash: Text<Hash>,
     records: Vec<RecordJson>,
 }
 
 /// One record.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogRecord)]
 pub(crate) struct RecordJson {
     index: u64,
     term: u64,
+    #[schema(schema_with = forms::record_kind)]
     kind: &'static str,
+    #[schema(schema_with = forms::hash)]
     hash: Text<Hash>,
     /// Hex, so that `hash = BLAKE3(previous hash ‖ commands)` can be checked by anyone.
+    #[schema(schema_with = forms::hex)]
     commands: String,
+    /// What the bytes mean; only with commands that this gateway understands.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     batch: Option<BatchJson>,
 }
 
-#[derive(Serialize)]
+/// What users did, in one entry of the log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogBatch)]
 struct BatchJson {
+    #[schema(schema_with = forms::time)]
     time: Text<humantime::Rfc3339Timestamp>,
+    #[schema(value_type = Vec<schemas::LogCommand>)]
     commands: Vec<Value>,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bookmesh_rpc::api::{ApiError, GetSettings, SetSettings, Settings};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::success;
 use crate::app::App;
@@ -11,6 +12,7 @@ use crate::body::{self, Field, Fields};
 use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
+use crate::openapi::forms;
 use crate::{query, registry};
 
 const KNOWN: &str = "rack_replicas, replace_after_ms";
@@ -83,9 +85,15 @@ fn given<T>(field: Field<T>) -> Option<Option<T>> {
     }
 }
 
-#[derive(Serialize)]
-struct SettingsJson {
+/// What holds for the whole mesh; null leaves it to each node.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Settings)]
+pub(crate) struct SettingsJson {
+    /// Voters that a rack aims for.
+    #[schema(schema_with = forms::replicas, required = true)]
     rack_replicas: Option<u8>,
+    /// Milliseconds that a voter may be silent before another worker takes its place.
+    #[schema(schema_with = forms::replace_after, required = true)]
     replace_after_ms: Option<u64>,
 }
 

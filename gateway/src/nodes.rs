@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use bookmesh_rpc::api::{ListNodes, NodeInfo};
 use bookmesh_rpc::mesh::Context;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::success;
 use crate::app::App;
@@ -14,6 +15,7 @@ use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
+use crate::openapi::forms;
 use crate::query;
 use crate::thing_json::{Text, time};
 
@@ -40,13 +42,21 @@ async fn ask(app: &App, call: &Call) -> Result<Vec<NodeInfo>, HttpError> {
     })
 }
 
-#[derive(Serialize)]
-struct NodeJson<'a> {
+/// A node as `/nodes` shows it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Node)]
+pub(crate) struct NodeJson<'a> {
+    #[schema(schema_with = forms::peer)]
     peer_id: Text<bookmesh_rpc::peer::PeerId>,
+    #[schema(schema_with = forms::node_role)]
     role: &'static str,
     version: &'a str,
+    /// Multiaddresses on which it listens.
     addresses: &'a [String],
+    /// The racks that it holds.
+    #[schema(value_type = Vec<String>)]
     racks: &'a [bookmesh_rpc::api::RackId],
+    #[schema(schema_with = forms::time)]
     last_seen: Text<humantime::Rfc3339Timestamp>,
 }
 

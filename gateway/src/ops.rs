@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::json;
 use crate::call::{Call, Limits};
@@ -48,8 +49,11 @@ routes::routes! { Ops;
     get "/metrics" "metrics" prometheus;
 }
 
-#[derive(Serialize)]
-struct Live {
+/// `{"status":"live"}`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = State)]
+pub(crate) struct Live {
+    #[schema(value_type = String)]
     status: &'static str,
 }
 
@@ -64,8 +68,10 @@ async fn ready(ops: Arc<Ops>, _call: Call) -> Answer {
     }
 }
 
-#[derive(Serialize)]
-struct HealthJson<'a> {
+/// How the node is, and what it uses.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthReport)]
+pub(crate) struct HealthJson<'a> {
     #[serde(flatten)]
     health: &'a Health,
     version: &'a str,

@@ -10,13 +10,13 @@ use bookmesh_rpc::api::{
 };
 
 /// Things on one page, unless the client says otherwise.
-const DEFAULT_LIMIT: u64 = 100;
+pub(crate) const DEFAULT_LIMIT: u64 = 100;
 /// Things on one page at most.
-const MAX_LIMIT: u64 = 1_000;
+pub(crate) const MAX_LIMIT: u64 = 1_000;
 /// Tags to filter by at most; a thing has no more.
 const MAX_FILTER_TAGS: usize = bookmesh_rpc::api::MAX_TAGS;
 /// The most that an eventual read may say it takes: a day.
-const MAX_LAG_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const MAX_LAG_MS: u64 = 24 * 60 * 60 * 1000;
 /// Words of `q` at most.
 const MAX_WORDS: usize = 16;
 

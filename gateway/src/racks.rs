@@ -11,12 +11,14 @@ use bookmesh_rpc::mesh::Context;
 use bookmesh_rpc::peer::PeerId;
 use futures::{StreamExt, stream};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::success;
 use crate::app::App;
 use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
+use crate::openapi::forms;
 use crate::query;
 use crate::thing_json::Text;
 
@@ -41,38 +43,60 @@ pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
 }
 
 /// A rack as `/racks` shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Rack)]
 pub(crate) struct RackJson {
+    #[schema(schema_with = forms::rack)]
     pub(crate) id: RackId,
+    /// Its number within its type; never given again.
+    #[schema(schema_with = forms::rack_number)]
     number: u32,
     #[serde(rename = "type")]
+    #[schema(schema_with = forms::rack_kind)]
     pub(crate) kind: &'static str,
+    /// The leader's peer id; null while there is none.
+    #[schema(schema_with = forms::peer_or_none, required = true)]
     pub(crate) leader: Option<Text<PeerId>>,
     term: u64,
     things: u64,
     last_index: u64,
+    /// The chain's hash at the applied index.
+    #[schema(schema_with = forms::hash_or_none, required = true)]
     head_hash: Option<String>,
     /// Voters that it aims for.
     pub(crate) wanted: usize,
     /// Whether its leader's disk has room; null while it has none.
+    #[schema(required = true)]
     pub(crate) writable: Option<bool>,
     pub(crate) members: Vec<MemberJson>,
 }
 
 /// A member as `/racks` shows it; what an unreachable one would say is null.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Member)]
 pub(crate) struct MemberJson {
+    /// Its number, handed out once by the rack's log.
+    #[schema(required = true)]
     pub(crate) member: Option<MemberId>,
+    #[schema(schema_with = forms::peer)]
     peer_id: Text<PeerId>,
+    #[schema(schema_with = forms::member_role, required = true)]
     pub(crate) role: Option<&'static str>,
+    #[schema(schema_with = forms::member_state)]
     pub(crate) state: &'static str,
+    #[schema(required = true)]
     last_index: Option<u64>,
     /// The last entry it knows to be on a majority; while it is joining, the last one that it is
     /// to get before it takes part.
+    #[schema(required = true)]
     committed_index: Option<u64>,
+    #[schema(required = true)]
     applied_index: Option<u64>,
+    /// The chain's hash at its applied index.
+    #[schema(schema_with = forms::hash_or_none, required = true)]
     head_hash: Option<String>,
     /// Whether its disk has room for entries.
+    #[schema(required = true)]
     pub(crate) writable: Option<bool>,
 }
 

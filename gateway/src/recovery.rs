@@ -14,6 +14,7 @@ use bookmesh_rpc::peer::PeerId;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::success;
 use crate::app::App;
@@ -22,6 +23,7 @@ use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
+use crate::openapi::forms;
 use crate::query::{self, Params};
 use crate::racks::{self, Statuses};
 use crate::recovery_plan::{self, Plan};
@@ -189,11 +191,16 @@ async fn proven_leader(
     None
 }
 
-#[derive(Serialize)]
-struct RecoveredJson<'a> {
+/// The member that goes on alone.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RecoveredRack)]
+pub(crate) struct RecoveredJson<'a> {
+    #[schema(schema_with = forms::rack)]
     id: &'a RackId,
     member: MemberId,
+    #[schema(schema_with = forms::peer)]
     peer_id: Text<PeerId>,
+    #[schema(schema_with = forms::member_state)]
     state: &'static str,
     term: u64,
     last_index: u64,

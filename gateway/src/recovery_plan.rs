@@ -3,7 +3,9 @@
 use bookmesh_rpc::api::{MemberId, MemberRole, MemberState, MemberStatus, RackRoute};
 use bookmesh_rpc::peer::PeerId;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::openapi::forms;
 use crate::racks::{Statuses, recoveries};
 use crate::thing_json::Text;
 
@@ -180,40 +182,60 @@ fn are(members: &[&Known<'_>]) -> String {
 }
 
 /// What `GET /racks/{id}/recovery` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecoveryPlan)]
 pub(crate) struct PlanJson {
+    #[schema(schema_with = forms::rack)]
     id: String,
+    #[schema(schema_with = forms::rack_number)]
     number: u32,
     #[serde(rename = "type")]
+    #[schema(schema_with = forms::rack_kind)]
     kind: &'static str,
+    /// A leader that proved just now that it leads.
+    #[schema(schema_with = forms::peer_or_none, required = true)]
     leader: Option<Text<PeerId>>,
     voters: usize,
     voters_reachable: usize,
     possible: bool,
     /// Why it is not possible.
+    #[schema(required = true)]
     reason: Option<String>,
+    #[schema(required = true)]
     choice: Option<ChoiceJson>,
+    /// What goes with it, in sentences.
     losses: Vec<String>,
     members: Vec<MemberJson>,
 }
 
 /// What would be sent to `POST /racks/{id}/recover`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecoveryChoice)]
 struct ChoiceJson {
     member: MemberId,
     last_index: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// What a member has; null is what one that can't be reached would say.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecoveryMember)]
 struct MemberJson {
+    #[schema(required = true)]
     member: Option<MemberId>,
+    #[schema(schema_with = forms::peer)]
     peer_id: Text<PeerId>,
+    #[schema(schema_with = forms::member_role, required = true)]
     role: Option<&'static str>,
     reachable: bool,
+    #[schema(required = true)]
     state: Option<&'static str>,
+    #[schema(required = true)]
     term: Option<u64>,
+    #[schema(required = true)]
     last_index: Option<u64>,
+    #[schema(required = true)]
     last_term: Option<u64>,
+    #[schema(required = true)]
     applied_index: Option<u64>,
 }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bookmesh_rpc::api::{RackId, RackInfo, RetireRack};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::success;
 use crate::app::App;
 use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
+use crate::openapi::forms;
 use crate::query::Params;
 use crate::registry;
 
@@ -23,11 +25,16 @@ pub(crate) async fn retire(app: Arc<App>, mut call: Call) -> Answer {
     Ok(success(RetiredJson::of(&retired)))
 }
 
-#[derive(Serialize)]
-struct RetiredJson<'a> {
+/// A rack as the registry has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetiredRack)]
+pub(crate) struct RetiredJson<'a> {
+    #[schema(schema_with = forms::rack)]
     id: &'a RackId,
+    #[schema(schema_with = forms::rack_number)]
     number: u32,
     #[serde(rename = "type")]
+    #[schema(schema_with = forms::rack_kind)]
     kind: &'static str,
     retired: bool,
 }

@@ -4,16 +4,19 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// `/proc` counts CPU time in hundredths of a second on every Linux architecture we build for.
 const TICKS_PER_S: f64 = 100.0;
 
 /// CPU and memory of this process; null where there is no `/proc`.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct SystemUse {
     /// Cores used, on average since the start: 0.5 is half of one core.
+    #[schema(required = true)]
     cpu: Option<f64>,
     /// Resident bytes.
+    #[schema(required = true)]
     memory: Option<u64>,
 }
 
