@@ -30,6 +30,8 @@ pub struct GatewayConfig {
     pub max_payload_bytes: usize,
     /// From a request's head to its answer.
     pub request_timeout: Duration,
+    /// Requests that take as long are logged as warnings, with where their time went.
+    pub slow_after: Duration,
     /// Origins that browsers may call from, separated by commas; `*` is any, none is none.
     pub cors_origin: Option<String>,
     /// Voters that each rack aims for, by which `/health` judges, unless the mesh's settings say.
@@ -45,6 +47,7 @@ impl Default for GatewayConfig {
         Self {
             max_payload_bytes: 1024 * 1024,
             request_timeout: Duration::from_secs(15),
+            slow_after: Duration::from_secs(1),
             cors_origin: None,
             replicas: 3,
             detailed_errors: false,
@@ -90,6 +93,7 @@ impl Gateway {
         let limits = Limits {
             body_bytes: self.config.max_payload_bytes.min(MAX_PAYLOAD_LIMIT_BYTES),
             time: self.config.request_timeout,
+            slow: self.config.slow_after,
             detailed: self.config.detailed_errors,
         };
         let ops = ops::routes(self.health_source(), self.config.version.clone());

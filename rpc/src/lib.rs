@@ -16,6 +16,7 @@
 //! | `links` | the lanes to all peers, opened when they are needed |
 //! | `metrics` | what operators count |
 //! | [`mesh`] | the handle the rest of the program holds |
+//! | [`timing`] | where a request's time goes, over all nodes that take part |
 //! | [`orks`] | the orchestrators: who they are, calls to the registry, announcements |
 //! | [`routing`] | where every rack is, and calls to whichever member can answer |
 //!
@@ -42,6 +43,7 @@ mod service;
 mod swarm;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod timing;
 mod transport;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -75,7 +75,7 @@ impl Rack {
         let mut items = Vec::with_capacity(count);
         for queued in waiting {
             items.push(match queued {
-                Ok(outcome) => batch_item(outcome.await.unwrap_or(Err(ApiError::Busy)))?,
+                Ok(pending) => batch_item(pending.outcome().await)?,
                 Err(error) => Err(error),
             });
         }
