@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use axum::routing::get;
 use serde::Serialize;
 
 use crate::answer::json;
 use crate::call::{Call, Limits};
-use crate::endpoint::{Answer, Endpoint};
+use crate::endpoint::Answer;
 use crate::health::{CachedHealth, Health, HealthSource, Wellness};
 use crate::http_error::HttpError;
 use crate::metrics;
-use crate::routes::closed;
+use crate::routes::{self, closed};
 use crate::system::SystemUse;
 
 /// These four take no body and should answer at once.
@@ -24,7 +23,7 @@ const LIMITS: Limits = Limits { body_bytes: 0, time: Duration::from_secs(5), det
 /// Prometheus' text exposition format.
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 
-struct Ops {
+pub(crate) struct Ops {
     health: CachedHealth,
     version: String,
     started: Instant,
@@ -39,12 +38,14 @@ pub fn ops_router(source: Arc<dyn HealthSource>, version: impl Into<String>) -> 
 pub(crate) fn routes(source: Arc<dyn HealthSource>, version: String) -> Router {
     metrics::install();
     let ops = Ops { health: CachedHealth::new(source), version, started: Instant::now() };
-    Router::new()
-        .route("/live", get(Endpoint::new("live", "get", LIMITS, live)))
-        .route("/ready", get(Endpoint::new("ready", "get", LIMITS, ready)))
-        .route("/health", get(Endpoint::new("health", "get", LIMITS, health)))
-        .route("/metrics", get(Endpoint::new("metrics", "get", LIMITS, prometheus)))
-        .with_state(Arc::new(ops))
+    router(Arc::new(ops), LIMITS)
+}
+
+routes::routes! { Ops;
+    get "/live"    "live"    live;
+    get "/ready"   "ready"   ready;
+    get "/health"  "health"  health;
+    get "/metrics" "metrics" prometheus;
 }
 
 #[derive(Serialize)]

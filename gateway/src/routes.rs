@@ -1,42 +1,55 @@
 //! The table of routes.
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::routing::{delete, get, post, put};
 
 use crate::app::App;
 use crate::call::Limits;
 use crate::endpoint::{Endpoint, method_not_allowed, not_found};
 use crate::{batch, books, log, mesh_settings, nodes, racks, recovery, retire};
 
-/// The gateway's own routes. Each line: path, methods, and the handler's label in metrics.
-#[rustfmt::skip]
-pub(crate) fn router(app: Arc<App>, limits: Limits) -> Router {
-    macro_rules! on {
-        ($method:ident, $name:literal, $handler:path) => {
-            $method(Endpoint::new($name, stringify!($method), limits, $handler))
-        };
-    }
-    Router::new()
-        .route("/books", on!(get, "books_list", books::list)
-            .merge(on!(post, "books_create", books::create)))
-        .route("/books/batch", on!(post, "books_batch", batch::create))
-        .route("/books/{id}", on!(get, "books_get", books::get)
-            .merge(on!(put, "books_update", books::update))
-            .merge(on!(delete, "books_delete", books::delete)))
-        .route("/checkout", on!(post, "checkout", books::checkout))
-        .route("/racks", on!(get, "racks_list", racks::list))
-        .route("/racks/{id}", on!(get, "racks_get", racks::get)
-            .merge(on!(delete, "racks_retire", retire::retire)))
-        .route("/racks/{id}/recovery", on!(get, "racks_recovery", recovery::plan))
-        .route("/racks/{id}/recover", on!(post, "racks_recover", recovery::recover))
-        .route("/racks/{id}/log", on!(get, "racks_log", log::read))
-        .route("/racks/{id}/log/tail", on!(get, "racks_log_tail", log::tail))
-        .route("/nodes", on!(get, "nodes_list", nodes::list))
-        .route("/settings", on!(get, "settings_get", mesh_settings::get)
-            .merge(on!(put, "settings_put", mesh_settings::put)))
-        .with_state(app)
+/// Makes a table of routes: `router(state, limits)` that serves them, and `ROUTES` that lists
+/// them. Each line is one route: method, path, the handler's label in metrics, and the handler.
+/// A line for every method of a path; paths may stand more than once.
+macro_rules! routes {
+    ($state:ty; $($method:ident $path:literal $name:literal $handler:path;)+) => {
+        /// Serves the table.
+        pub(crate) fn router(
+            state: std::sync::Arc<$state>,
+            limits: $crate::call::Limits,
+        ) -> axum::Router {
+            axum::Router::new()
+                $(.route($path, axum::routing::$method($crate::endpoint::Endpoint::new(
+                    $name, stringify!($method), limits, $handler,
+                ))))+
+                .with_state(state)
+        }
+
+        /// Method, in small letters, and path of every route: what `/openapi.json` has to tell of.
+        #[cfg(test)]
+        pub(crate) const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),+];
+    };
+}
+pub(crate) use routes;
+
+// The gateway's own routes.
+routes! { App;
+    get    "/books"               "books_list"     books::list;
+    post   "/books"               "books_create"   books::create;
+    post   "/books/batch"         "books_batch"    batch::create;
+    get    "/books/{id}"          "books_get"      books::get;
+    put    "/books/{id}"          "books_update"   books::update;
+    delete "/books/{id}"          "books_delete"   books::delete;
+    post   "/checkout"            "checkout"       books::checkout;
+    get    "/racks"               "racks_list"     racks::list;
+    get    "/racks/{id}"          "racks_get"      racks::get;
+    delete "/racks/{id}"          "racks_retire"   retire::retire;
+    get    "/racks/{id}/recovery" "racks_recovery" recovery::plan;
+    post   "/racks/{id}/recover"  "racks_recover"  recovery::recover;
+    get    "/racks/{id}/log"      "racks_log"      log::read;
+    get    "/racks/{id}/log/tail" "racks_log_tail" log::tail;
+    get    "/nodes"               "nodes_list"     nodes::list;
+    get    "/settings"            "settings_get"   mesh_settings::get;
+    put    "/settings"            "settings_put"   mesh_settings::put;
 }
 
 /// Gives what a router does not know the shape of every error. Comes last: it covers the routes
