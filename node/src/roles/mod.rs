@@ -17,6 +17,7 @@
 //! | [`survey`] | how the members on other nodes stand |
 //! | [`things`] | reads and writes of a rack's things |
 //! | `orders` | reads and writes of a rack's orders |
+//! | [`books`] | the books, as a worker of orders sees them: a circuit breaker for each rack |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
@@ -29,6 +30,7 @@
 
 pub mod announce;
 pub mod base;
+pub mod books;
 pub mod client_only;
 pub mod disk;
 pub mod fill;

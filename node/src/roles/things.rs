@@ -244,7 +244,7 @@ impl Rack {
 
 /// Whether the rack can remember a client's key. Its log would refuse it too; but then each refusal
 /// would stand there.
-fn has_room_for(group: &Group<Things>, key: &RequestKey) -> Result<(), ApiError> {
+pub(super) fn has_room_for(group: &Group<Things>, key: &RequestKey) -> Result<(), ApiError> {
     match key {
         RequestKey::Retry(_) => Ok(()),
         RequestKey::Client(_) => group.read(|shown| shown.view.has_room_for(key)),

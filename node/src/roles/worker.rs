@@ -136,9 +136,10 @@ impl Worker {
             Request::ListOrders(list) => {
                 Reply::ListOrders(self.rack(&list.rack)?.list_orders(list).await?)
             }
-            Request::PlaceOrder(_) | Request::ReadHistory(_) => {
-                return Err(not_served(request.method()));
+            Request::PlaceOrder(place) => {
+                Reply::PlaceOrder(self.rack(&place.rack)?.place_order(&context, place).await?)
             }
+            Request::ReadHistory(_) => return Err(not_served(request.method())),
             Request::RecoverRack(recover) => {
                 let rack = self.rack(&recover.rack)?.clone();
                 Reply::RecoverRack(rack.recover(id, recover).await?)

@@ -18,6 +18,8 @@ use super::directory::Directory;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// One attempt of a small call: a member that takes longer is frozen or cut off.
 const ATTEMPT: Duration = Duration::from_secs(2);
+/// The same, where the member asks another rack and gives that as long as an attempt.
+const RELAYED: Duration = Duration::from_secs(3);
 /// How long a rack is waited for whose members' circuit breakers are all open: they open when all
 /// were lost at once, and it takes as long as a failover until they are back.
 const SHUT_PATIENCE: Duration = Duration::from_secs(2);
@@ -39,6 +41,8 @@ pub enum Whom {
 pub enum Size {
     /// One thing.
     Small,
+    /// One thing, for which the rack has to ask another that may be failing over just then.
+    Relayed,
     /// A batch or a long page: half of what is left of the request's time.
     Large,
 }
@@ -47,6 +51,7 @@ impl Size {
     fn attempt(self, context: &Context) -> Duration {
         match self {
             Self::Small => ATTEMPT.min(context.remaining()),
+            Self::Relayed => RELAYED.min(context.remaining()),
             Self::Large => ATTEMPT.max(context.remaining() / 2).min(context.remaining()),
         }
     }
