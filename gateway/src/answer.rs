@@ -1,7 +1,7 @@
 //! Successful answers: the envelope, and bytes of JSON.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -42,4 +42,18 @@ pub(crate) fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {
         bytes.extend_from_slice(b"null");
     }
     bytes
+}
+
+/// 304: the reader has it.
+pub(crate) fn not_modified() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
+/// Sets a header, unless it would be empty.
+pub(crate) fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+    if let Some(value) = HeaderValue::from_str(value).ok().filter(|value| !value.is_empty()) {
+        response.headers_mut().insert(name, value);
+    }
 }

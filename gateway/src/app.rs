@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::{Kind, Method, RackId, RackRoute, RequestKey, RetryKey, ThingId};
+use bookmesh_rpc::api::{ApiError, Kind, Method, RackId, RackRoute, RequestKey, RetryKey, ThingId};
 use bookmesh_rpc::mesh::Context;
 use bookmesh_rpc::orks::Orks;
-use bookmesh_rpc::peer::PeerId;
-use tokio::sync::{Semaphore, watch};
+use bookmesh_rpc::routing::Routing;
+use bookmesh_rpc::routing::directory::Directory;
+use bookmesh_rpc::routing::leader::How;
+use tokio::sync::watch;
 
-use crate::directory::Directory;
-use crate::follower;
+use crate::events::Hub;
 use crate::http_error::HttpError;
-use crate::leader::{self, Failure, How};
 use crate::placement::Placement;
 
 /// Shared by all requests.
@@ -23,26 +23,22 @@ pub(crate) struct App {
     pub(crate) mesh: Mesh,
     /// The orchestrators.
     pub(crate) orks: Arc<Orks>,
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) routing: Arc<Routing>,
     pub(crate) placement: Placement,
+    pub(crate) hub: Arc<Hub>,
     session: u128,
     writes: AtomicU64,
-    searches: Semaphore,
     /// Voters that a rack aims for, unless the mesh says otherwise.
     replicas: usize,
     /// Its sender is gone once the gateway is closed: what would never end ends then.
     pub(crate) closing: watch::Receiver<()>,
 }
 
-/// Requests that look for a rack in the DHT at the same time: names come from clients, and each
-/// look takes seconds of many peers' time.
-const MAX_SEARCHES: usize = 4;
-
 impl App {
     pub(crate) fn new(
         mesh: Mesh,
         orks: Arc<Orks>,
-        directory: Arc<Directory>,
+        routing: Arc<Routing>,
         replicas: usize,
         closing: watch::Receiver<()>,
     ) -> Self {
@@ -50,18 +46,18 @@ impl App {
             replicas,
             mesh,
             orks,
-            directory,
+            hub: Hub::new(routing.clone()),
+            routing,
             placement: Placement::default(),
             session: rand::random(),
             writes: AtomicU64::new(0),
-            searches: Semaphore::new(MAX_SEARCHES),
             closing,
         }
     }
 
     /// Voters that each rack aims for.
     pub(crate) fn wanted_voters(&self) -> usize {
-        self.directory.settings().rack_replicas.map_or(self.replicas, usize::from)
+        self.directory().settings().rack_replicas.map_or(self.replicas, usize::from)
     }
 
     /// The key of a new write. Sent again it is applied once, so a write keeps it over retries.
@@ -70,7 +66,12 @@ impl App {
         RequestKey::Retry(RetryKey { session: self.session, sequence, part: 0 })
     }
 
-    /// Calls a rack; see [`leader::ask`].
+    /// Where every rack is.
+    pub(crate) fn directory(&self) -> &Directory {
+        self.routing.directory()
+    }
+
+    /// Calls a rack; see [`Routing::ask`].
     pub(crate) async fn ask<M: Method + Clone>(
         &self,
         rack: &Arc<RackRoute>,
@@ -78,43 +79,8 @@ impl App {
         how: How,
         request: M,
     ) -> Result<M::Reply, HttpError> {
-        let mut outcome = self.try_rack(rack, context, how, &request).await;
-        let unavailable = matches!(outcome, Err(Failure::Unavailable(_) | Failure::Untouched(_)));
-        if unavailable && !self.directory.knowledge().live {
-            // Without an orchestrator nobody told us where the rack may have moved to.
-            let found = self.search(&rack.id, context).await;
-            if let Some(moved) = found.filter(|found| found.members != rack.members) {
-                outcome = self.try_rack(&moved, context, how, &request).await;
-            }
-        }
+        let outcome = self.routing.ask(rack, context, how, request).await;
         outcome.map_err(|failure| HttpError::of_rack(&rack.id, failure, rack.kind))
-    }
-
-    /// As [`App::ask`], by what is known of the rack alone.
-    pub(crate) async fn try_rack<M: Method + Clone>(
-        &self,
-        rack: &Arc<RackRoute>,
-        context: &Context,
-        how: How,
-        request: &M,
-    ) -> Result<M::Reply, Failure> {
-        let attempt = |peer, context: Context| {
-            let request = request.clone();
-            async move { self.mesh.call(peer, &context, request).await }
-        };
-        leader::ask(&self.directory, rack, context, how, attempt).await
-    }
-
-    /// Looks for a rack through the DHT; `None` too when enough requests do so already.
-    async fn search(&self, id: &RackId, context: &Context) -> Option<Arc<RackRoute>> {
-        let _place = self.searches.try_acquire().ok()?;
-        follower::search(&self.mesh, &self.directory, id, context).await
-    }
-
-    /// Who holds a rack, by the DHT; nobody when enough requests look already.
-    pub(crate) async fn holders(&self, id: &RackId, context: &Context) -> Vec<PeerId> {
-        let Ok(_place) = self.searches.try_acquire() else { return Vec::new() };
-        self.mesh.providers(&id.dht_key(), context).await
     }
 
     /// The rack with this name: from the table, or through the DHT while no orchestrator is there
@@ -124,7 +90,7 @@ impl App {
         id: &RackId,
         context: &Context,
     ) -> Result<Arc<RackRoute>, HttpError> {
-        let known = self.directory.knowledge();
+        let known = self.directory().knowledge();
         if let Some(rack) = known.table.rack(id) {
             return Ok(rack.clone());
         }
@@ -132,22 +98,37 @@ impl App {
             let message = format!("there is no rack {id}; GET /racks lists them");
             return Err(HttpError::new(StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND", message));
         }
-        let found = self.search(id, context).await;
+        let found = self.routing.search(id, context).await;
         found.ok_or_else(|| {
             HttpError::unavailable(format!("rack {id} is not known: no orchestrator is in reach"))
         })
     }
 
-    /// The rack that has the book with this id.
-    pub(crate) fn rack_of(&self, id: ThingId) -> Result<Arc<RackRoute>, HttpError> {
-        let known = self.directory.knowledge();
-        if let Some(rack) = known.table.numbered(Kind::Book, id.rack_number()) {
+    /// The rack with this name, if it is for such things.
+    pub(crate) async fn rack_for(
+        &self,
+        id: &RackId,
+        kind: Kind,
+        context: &Context,
+    ) -> Result<Arc<RackRoute>, HttpError> {
+        let rack = self.rack(id, context).await?;
+        if rack.kind == kind {
+            return Ok(rack);
+        }
+        let message = format!("is a rack of type {}, not {kind}", rack.kind);
+        Err(HttpError::of_api(ApiError::invalid("rack_id", message), kind))
+    }
+
+    /// The rack that has the thing of this kind with this id.
+    pub(crate) fn rack_of(&self, kind: Kind, id: ThingId) -> Result<Arc<RackRoute>, HttpError> {
+        let known = self.directory().knowledge();
+        if let Some(rack) = known.table.numbered(kind, id.rack_number()) {
             return Ok(rack.clone());
         }
         if known.live {
-            let message = format!("there is no thing {id}");
-            return Err(HttpError::new(StatusCode::NOT_FOUND, "ERR_BOOK_NOT_FOUND", message));
+            return Err(HttpError::of_api(ApiError::ThingNotFound { id }, kind));
         }
-        Err(HttpError::unavailable("the book's rack is not known: no orchestrator is in reach"))
+        let message = format!("the rack of {kind} {id} is not known: no orchestrator is in reach");
+        Err(HttpError::unavailable(message))
     }
 }

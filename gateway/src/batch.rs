@@ -14,14 +14,15 @@ use utoipa::ToSchema;
 use crate::answer::envelope;
 use crate::app::App;
 use crate::body::{self, Field, Fields, Object};
-use crate::books::{book_rack, invalid, no_book_rack};
+use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::{ErrorParts, HttpError};
-use crate::leader::{How, Size};
 use crate::openapi::{forms, schemas};
+use crate::register::no_rack;
 use crate::thing_json::Text;
 use crate::{query, thing_parse, write_key};
+use bookmesh_rpc::routing::leader::{How, Size};
 
 /// `POST /books/batch`: 200 with one result for each book, in order.
 pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
@@ -30,7 +31,7 @@ pub(crate) async fn create(app: Arc<App>, mut call: Call) -> Answer {
     let key = write_key::of(&app, &call, &body)?;
     let batch = Batch::of(&body).map_err(invalid)?;
     let rack = match &batch.rack {
-        Some(id) => book_rack(&app, id, &call).await?,
+        Some(id) => app.rack_for(id, Kind::Book, &call.context).await?,
         None => first_rack(&app)?,
     };
     let (things, refusals) = sort(batch.books);
@@ -51,9 +52,9 @@ type Answers = Vec<Result<(Registered, ThingId), ApiError>>;
 /// The rack for books whose client does not care: always the first, so that a conflict is found
 /// however often the same books are sent, and so is the key of a batch that comes again.
 fn first_rack(app: &App) -> Result<Arc<RackRoute>, HttpError> {
-    let table = app.directory.table();
+    let table = app.directory().table();
     let mut founded = table.of_kind(Kind::Book).filter(|rack| rack.confirmed);
-    founded.next().cloned().ok_or_else(no_book_rack)
+    founded.next().cloned().ok_or_else(|| no_rack(Kind::Book))
 }
 
 /// The body, its books not looked at yet.

@@ -146,6 +146,11 @@ impl<'a> Fields<'a> {
         self.faults.iter().any(|fault| fault.field == field)
     }
 
+    /// Whether nothing was wrong so far, and nothing is unknown.
+    pub(crate) fn is_well(&self) -> bool {
+        self.faults.is_empty() && self.rest.is_empty()
+    }
+
     /// What was not read, and the faults so far.
     pub(crate) fn into_rest(self) -> (Object<'a>, Vec<FieldError>) {
         (self.rest, self.faults)

@@ -22,6 +22,8 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(crate) struct Limits {
     pub(crate) body_bytes: usize,
     pub(crate) time: Duration,
+    /// Requests that take as long are logged as warnings, with where their time went.
+    pub(crate) slow: Duration,
     /// Errors tell their details.
     pub(crate) detailed: bool,
 }

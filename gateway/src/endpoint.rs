@@ -4,23 +4,21 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, Response, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, Response, StatusCode};
 use bookmesh_rpc::api::RequestId;
+use bookmesh_rpc::timing::{Parts, Timing};
 use futures::FutureExt;
 
 use crate::call::{Call, Limits, X_REQUEST_ID};
 use crate::http_error::HttpError;
 use crate::metrics::Meter;
-
-/// Requests that take longer are logged as warnings.
-const SLOW: Duration = Duration::from_secs(1);
 
 /// What a handler answers.
 pub(crate) type Answer = Result<Response<Body>, HttpError>;
@@ -56,7 +54,9 @@ where
             let id = call.context.request_id.clone();
             // Handlers share nothing that a panic could leave half done: state behind locks is
             // replaced whole, and a poisoned lock is recovered.
-            let outcome = AssertUnwindSafe((self.handle)(state, call)).catch_unwind().await;
+            let timing = Arc::new(Timing::default());
+            let handling = AssertUnwindSafe((self.handle)(state, call)).catch_unwind();
+            let outcome = timing.measure(pin!(handling)).await;
             let answer = outcome.unwrap_or_else(|_| Err(HttpError::internal("a handler panicked")));
             let mut response =
                 answer.unwrap_or_else(|error| error.render(&id, self.limits.detailed));
@@ -65,21 +65,44 @@ where
             }
             let elapsed = started.elapsed();
             self.meter.record(response.status(), elapsed);
-            log(&method, &uri, response.status(), elapsed, &id);
+            let line =
+                Line { method: &method, path: uri.path(), status: response.status(), id: &id };
+            line.log(elapsed, self.limits.slow, &timing.parts());
             response
         })
     }
 }
 
-fn log(method: &Method, uri: &Uri, status: StatusCode, elapsed: Duration, id: &RequestId) {
-    let (path, status, duration_ms) = (uri.path(), status.as_u16(), elapsed.as_millis() as u64);
-    if elapsed > SLOW {
+/// One line for each request; one that was slow says where its time went.
+struct Line<'a> {
+    method: &'a Method,
+    path: &'a str,
+    status: StatusCode,
+    id: &'a RequestId,
+}
+
+impl Line<'_> {
+    fn log(&self, elapsed: Duration, slow: Duration, parts: &Parts) {
+        let Self { method, path, status, id } = self;
+        let (status, duration_ms) = (status.as_u16(), ms(elapsed));
+        if elapsed < slow {
+            tracing::info!(target: "http", %method, path, status, duration_ms, request_id = %id);
+            return;
+        }
+        let Parts { asked, network, majority, apply } = *parts;
+        // Calls to several racks go side by side, and add up to more than what was waited.
+        let gateway_ms = ms(elapsed.saturating_sub(asked));
+        let worker_ms = ms(asked.saturating_sub(network + majority + apply));
+        let (network_ms, commit_ms, apply_ms) = (ms(network), ms(majority), ms(apply));
         tracing::warn!(
-            target: "http", %method, path, status, duration_ms, request_id = %id, "slow"
+            target: "http", %method, path, status, duration_ms, gateway_ms, network_ms, worker_ms,
+            commit_ms, apply_ms, request_id = %id, "slow"
         );
-    } else {
-        tracing::info!(target: "http", %method, path, status, duration_ms, request_id = %id);
     }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Answers unknown paths.
@@ -98,7 +121,12 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { body_bytes: 10, time: Duration::from_secs(1), detailed: true };
+    const LIMITS: Limits = Limits {
+        body_bytes: 10,
+        time: Duration::from_secs(1),
+        slow: Duration::from_secs(1),
+        detailed: true,
+    };
 
     async fn boom(_state: (), call: Call) -> Answer {
         panic!("{:?}", call.uri())

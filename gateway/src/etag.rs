@@ -1,13 +1,21 @@
 //! Entity tags (RFC 9110, 8.8.3): a thing's version in quotes.
 
-use axum::http::{HeaderValue, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, header};
 
 use crate::call::Call;
 use crate::http_error::HttpError;
 
 /// The tag of a version.
-pub(crate) fn of(version: u64) -> Option<HeaderValue> {
+fn of(version: u64) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{version}\"")).ok()
+}
+
+/// Sets the tag of a version.
+pub(crate) fn set(response: &mut Response<Body>, version: u64) {
+    if let Some(tag) = of(version) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
 }
 
 /// Whether the reader has this version already (`If-None-Match`, compared weakly).

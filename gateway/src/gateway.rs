@@ -8,16 +8,16 @@ use axum::http::HeaderValue;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::RackId;
 use bookmesh_rpc::orks::Orks;
+use bookmesh_rpc::routing::Routing;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::app::App;
 use crate::call::Limits;
-use crate::directory::Directory;
 use crate::health::HealthSource;
 use crate::mesh_health::MeshHealth;
-use crate::{follower, metrics, openapi, ops, routes};
+use crate::{announcer, metrics, openapi, ops, routes};
 
 /// The most that [`GatewayConfig::max_payload_bytes`] may be: what a body holds has to fit into
 /// one frame of the mesh, encoded, with room to spare.
@@ -30,6 +30,8 @@ pub struct GatewayConfig {
     pub max_payload_bytes: usize,
     /// From a request's head to its answer.
     pub request_timeout: Duration,
+    /// Requests that take as long are logged as warnings, with where their time went.
+    pub slow_after: Duration,
     /// Origins that browsers may call from, separated by commas; `*` is any, none is none.
     pub cors_origin: Option<String>,
     /// Voters that each rack aims for, by which `/health` judges, unless the mesh's settings say.
@@ -45,6 +47,7 @@ impl Default for GatewayConfig {
         Self {
             max_payload_bytes: 1024 * 1024,
             request_timeout: Duration::from_secs(15),
+            slow_after: Duration::from_secs(1),
             cors_origin: None,
             replicas: 3,
             detailed_errors: false,
@@ -67,13 +70,21 @@ impl Gateway {
     /// Begins to look for orchestrators. Needs a tokio runtime.
     pub fn start(mesh: Mesh, config: GatewayConfig) -> Self {
         metrics::install();
-        let directory = Arc::new(Directory::new());
         let orks = Arc::new(Orks::new(mesh.clone()));
-        let version = config.version.clone();
-        let following = follower::run(mesh.clone(), orks.clone(), directory.clone(), version);
-        let follower = tokio::spawn(following);
+        let routing = Arc::new(Routing::new(mesh.clone(), orks.clone()));
+        let follower = {
+            let announcing =
+                announcer::run(mesh.clone(), orks.clone(), routing.clone(), config.version.clone());
+            let routing = routing.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = announcing => {}
+                    () = routing.follow() => {}
+                }
+            })
+        };
         let (open, closing) = watch::channel(());
-        let app = Arc::new(App::new(mesh, orks, directory, config.replicas, closing));
+        let app = Arc::new(App::new(mesh, orks, routing, config.replicas, closing));
         Self { app, config, follower, _open: open }
     }
 
@@ -82,6 +93,7 @@ impl Gateway {
         let limits = Limits {
             body_bytes: self.config.max_payload_bytes.min(MAX_PAYLOAD_LIMIT_BYTES),
             time: self.config.request_timeout,
+            slow: self.config.slow_after,
             detailed: self.config.detailed_errors,
         };
         let ops = ops::routes(self.health_source(), self.config.version.clone());
@@ -101,7 +113,7 @@ impl Gateway {
 
     /// Waits until the gateway can reach that rack's leader; false when it can't within the time.
     pub async fn reaches(&self, rack: &RackId, within: Duration) -> bool {
-        let mut changes = self.app.directory.changes();
+        let mut changes = self.app.directory().changes();
         let reached = changes.wait_for(|known| {
             known.live && known.table.rack(rack).is_some_and(|route| route.leader.is_some())
         });

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use bookmesh_rpc::api::{ApiError, FieldError, Kind, RackId, RequestId};
 use serde::Serialize;
 
-use crate::leader::Failure;
+use bookmesh_rpc::routing::leader::Failure;
 
 /// Field errors in one answer; a client that breaks more rules learns of the rest later.
 pub(crate) const MAX_FIELD_ERRORS: usize = 100;
@@ -98,6 +98,16 @@ impl HttpError {
                 (StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND")
             }
             ApiError::RackNotEmpty { .. } => (StatusCode::CONFLICT, "ERR_RACK_NOT_EMPTY"),
+            ApiError::BookNotFound { .. } => (StatusCode::NOT_FOUND, "ERR_BOOK_NOT_FOUND"),
+            ApiError::NotForSale { .. } => (StatusCode::CONFLICT, "ERR_BOOK_NOT_FOR_SALE"),
+            ApiError::BooksUnavailable { rack, why, retry_after_s } => {
+                let message = format!("rack {rack} is unavailable; try again shortly");
+                return Self {
+                    detail: Some(why.clone()),
+                    retry_after_s: (*retry_after_s).max(1),
+                    ..Self::unavailable(message)
+                };
+            }
             ApiError::CheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_CHECKED_OUT"),
             ApiError::NotCheckedOut { .. } => (StatusCode::CONFLICT, "ERR_BOOK_NOT_CHECKED_OUT"),
             ApiError::Conflict { .. } => (StatusCode::CONFLICT, "ERR_CONFLICT"),

@@ -8,14 +8,16 @@
 //! | `routes` | the table: path and method to handler |
 //! | `endpoint` | around every handler: request id, log line, metrics, panics, error shape |
 //! | `books`, `batch`, `racks`, `nodes`, `log` | the handlers |
+//! | `history`, `events` | what changed: of one book, of all racks as it happens |
+//! | `v1` | the same books, and orders, as plain resources |
 //! | `retire`, `recovery`, `mesh_settings` | the operators' handlers |
 //! | `call`, `query`, `body`, `etag`, `write_key` | what a client sent, checked |
-//! | `register`, `placement` | which rack takes a new book |
-//! | `listing` | one page over several racks |
-//! | `leader`, `registry` | "try here, else the leader": of a rack, of the orchestrators |
+//! | `register`, `placement` | which rack takes a new book or order |
+//! | `listing`, `lists` | one page over several racks, and the headers that go with it |
+//! | `registry` | calls to the orchestrators' leader; racks are asked through `rpc::routing` |
 //! | `recovery_plan` | what can be saved of a rack whose majority is gone, and what may be lost |
-//! | `directory`, `follower` | where every rack is, kept fresh |
-//! | `thing_json`, `log_json`, `answer` | what a client gets |
+//! | `announcer` | tells the orchestrators that this gateway is there |
+//! | `thing_json`, `log_json`, `change_json`, `answer` | what a client gets |
 //! | `http_error` | every error's status, code and shape |
 //! | `openapi` | the API's document, and the page at `/docs` |
 //! | [`ops`], [`health`], [`metrics`] | `/live`, `/ready`, `/health`, `/metrics` for every role |
@@ -39,22 +41,24 @@
 //!
 //! Only this crate names axum: other crates hold its [`Router`] without looking inside.
 
+mod announcer;
 mod answer;
 mod app;
 mod batch;
 mod body;
 mod books;
 mod call;
-mod directory;
+mod change_json;
 mod endpoint;
 mod etag;
-mod follower;
+mod events;
 mod gateway;
 pub mod health;
+mod history;
 mod http_error;
 mod json_text;
-mod leader;
 mod listing;
+mod lists;
 mod log;
 mod log_json;
 mod mesh_health;
@@ -77,6 +81,7 @@ pub mod serve;
 mod system;
 mod thing_json;
 mod thing_parse;
+mod v1;
 mod write_key;
 
 pub use axum::Router;

@@ -18,9 +18,9 @@ use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
-use crate::leader::{self, How, Size};
 use crate::log_json;
 use crate::query::Params;
+use bookmesh_rpc::routing::leader::{How, Size};
 
 /// Records on one page, unless the client says otherwise, and at most.
 const DEFAULT_LIMIT: u64 = 100;
@@ -53,12 +53,8 @@ pub(crate) async fn tail(app: Arc<App>, mut call: Call) -> Answer {
     let from = params.number("from", 0..=MAX_WHOLE).unwrap_or(0);
     params.finish("from").map_err(invalid)?;
     let rack = rack(&app, &mut call).await?;
-    let attempt = |peer, context| {
-        let (app, request) = (app.clone(), TailLog { rack: rack.id.clone(), from });
-        async move { app.mesh.stream(peer, &context, request).await }
-    };
-    let how = How::leader(Size::Small);
-    let items = leader::ask(&app.directory, &rack, &call.context, how, attempt).await;
+    let request = TailLog { rack: rack.id.clone(), from };
+    let items = app.routing.open(&rack, &call.context, How::leader(Size::Small), &request).await;
     let items = items.map_err(|failure| HttpError::of_rack(&rack.id, failure, rack.kind))?;
     let mut closing = app.closing.clone();
     // The sender never sends: a change is that it is gone.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use bookmesh_rpc::api::{
-    Action, Batch, Command, Hash, JsonText, LogPage, LogRecord, NewThing, OnConflict, RackId,
-    RecordKind, StatusRule, ThingPatch,
+    Action, Batch, Command, Hash, JsonText, LogPage, LogRecord, NewThing, OnConflict, OrderTerms,
+    RackId, RecordKind, StatusRule, ThingPatch,
 };
 use bookmesh_rpc::codec;
 use serde::Serialize;
@@ -122,6 +122,10 @@ fn action(action: &Action) -> (&'static str, Value) {
             let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
             ("forget", json!({ "ids": ids, "if_version": if_version }))
         }
+        Action::Withdraw { id, if_version } => {
+            ("withdraw", json!({ "id": id.to_string(), "if_version": if_version }))
+        }
+        Action::PlaceOrder { terms: of } => ("placeOrder", terms(of)),
         Action::RegisterRack { rack, kind, founder, charter, .. } => (
             "registerRack",
             json!({
@@ -147,7 +151,7 @@ const fn conflict(rule: OnConflict) -> &'static str {
     }
 }
 
-fn new_thing(thing: &NewThing) -> Value {
+pub(crate) fn new_thing(thing: &NewThing) -> Value {
     let extra = thing.extra.iter().map(|(key, value)| (key.clone(), extra(Some(value))));
     let mut info: Map<_, _> = extra.collect();
     info.insert("name".into(), thing.name.clone().into());
@@ -159,8 +163,17 @@ fn new_thing(thing: &NewThing) -> Value {
     json!({ "tags": thing.tags, "info": info })
 }
 
+/// What was ordered.
+pub(crate) fn terms(terms: &OrderTerms) -> Value {
+    json!({
+        "book_id": terms.book.to_string(), "book_title": terms.title,
+        "book_author": terms.author, "quantity": terms.quantity,
+        "unit_price": terms.unit_price.to_string(),
+    })
+}
+
 /// A change as a client would send it.
-fn patch(patch: &ThingPatch) -> Value {
+pub(crate) fn patch(patch: &ThingPatch) -> Value {
     let mut info = patch_extra(&patch.extra);
     let named = [
         ("name", patch.name.clone().map(Value::from)),

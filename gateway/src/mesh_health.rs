@@ -25,7 +25,7 @@ impl HealthSource for MeshHealth {
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
-        let known = self.app.directory.knowledge();
+        let known = self.app.directory().knowledge();
         let ready = if known.live || !known.table.all().is_empty() {
             Ok(())
         } else {
@@ -45,7 +45,7 @@ impl HealthSource for MeshHealth {
 
 impl MeshHealth {
     async fn look(&self) -> Health {
-        let known = self.app.directory.knowledge();
+        let known = self.app.directory().knowledge();
         let context = Context::within(LOOK);
         let racks = known.table.all().to_vec();
         let racks = racks::inspect_all(&self.app, racks, &context).await;

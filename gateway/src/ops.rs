@@ -19,7 +19,12 @@ use crate::routes::{self, closed};
 use crate::system::SystemUse;
 
 /// These four take no body and should answer at once.
-const LIMITS: Limits = Limits { body_bytes: 0, time: Duration::from_secs(5), detailed: false };
+const LIMITS: Limits = Limits {
+    body_bytes: 0,
+    time: Duration::from_secs(5),
+    slow: Duration::from_secs(1),
+    detailed: false,
+};
 
 /// Prometheus' text exposition format.
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bookmesh_rpc::api::{CLIENT_KEY_MS, ClientKey, Kind, RackId, RackRoute};
 use rand::seq::IndexedRandom;
 
-use crate::directory::Table;
+use bookmesh_rpc::routing::directory::Table;
 
 /// How long what was placed here counts although the routes do not show it yet: they are a second
 /// or two behind.

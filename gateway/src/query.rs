@@ -133,11 +133,9 @@ pub(crate) fn none(uri: &Uri) -> Result<(), ApiError> {
     Params::of(uri)?.finish("none")
 }
 
-/// Which page of which things.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListQuery {
-    pub(crate) rack: Option<RackId>,
-    pub(crate) filter: Filter,
+/// Which page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageQuery {
     pub(crate) limit: u32,
     pub(crate) offset: u64,
     pub(crate) after: Option<ThingId>,
@@ -146,28 +144,50 @@ pub(crate) struct ListQuery {
     pub(crate) partial: bool,
 }
 
-impl ListQuery {
+/// The parameters of [`PageQuery`].
+const PAGE_PARAMS: &str = "limit, offset, after, consistency, max_lag_ms, partial";
+
+impl PageQuery {
+    /// Reads a query that has these parameters alone.
     pub(crate) fn of(uri: &Uri) -> Result<Self, ApiError> {
         let mut params = Params::of(uri)?;
+        let page = Self::read(&mut params);
+        params.finish(PAGE_PARAMS)?;
+        Ok(page)
+    }
+
+    fn read(params: &mut Params) -> Self {
         let limit = params.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         let offset = params.number("offset", 0..=MAX_WHOLE);
         let after = params.parsed("after");
         if offset.is_some() && after.is_some() {
             params.fault("offset", "can't be combined with after");
         }
-        let query = Self {
-            rack: params.parsed("rack_id"),
-            filter: filter(&mut params),
+        Self {
             limit: limit as u32,
             offset: offset.unwrap_or(0),
             after,
             consistency: params.consistency(),
             partial: params.flag("partial"),
-        };
-        params.finish(
-            "limit, offset, after, rack_id, tag, status, author, q, consistency, max_lag_ms, \
-             partial",
-        )?;
+        }
+    }
+}
+
+/// Which page of which things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListQuery {
+    pub(crate) rack: Option<RackId>,
+    pub(crate) filter: Filter,
+    pub(crate) page: PageQuery,
+}
+
+impl ListQuery {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, ApiError> {
+        let mut params = Params::of(uri)?;
+        let (rack, page) = (params.parsed("rack_id"), PageQuery::read(&mut params));
+        let query = Self { rack, filter: filter(&mut params), page };
+        let filters = "rack_id, tag, status, author, q, include_inactive";
+        params.finish(&format!("{PAGE_PARAMS}, {filters}"))?;
         Ok(query)
     }
 }
@@ -186,11 +206,15 @@ fn filter(params: &mut Params) -> Filter {
     });
     let author = params.one("author").map(|author| collapse_white_space(&author));
     let q = params.one("q").unwrap_or_default();
-    let words: Vec<_> = q.split_whitespace().map(str::to_owned).collect();
+    let mut words: Vec<_> = bookmesh_rpc::api::words(&q).collect();
+    if words.is_empty() && !q.trim().is_empty() {
+        // Nothing has it in its name: what was asked for is not there, and not everything.
+        words.push(q);
+    }
     if words.len() > MAX_WORDS {
         params.fault("q", format!("must have at most {MAX_WORDS} words"));
     }
-    Filter { tags, status, author, words }
+    Filter { tags, status, author, words, inactive: params.flag("include_inactive") }
 }
 
 #[cfg(test)]
@@ -205,7 +229,7 @@ mod tests {
     fn all_filters_are_read() {
         let query = list(
             "rack_id=r1&tag=a&tag=b%20c&status=checked-out&author=Ann+B&q=war%20peace\
-             &limit=5&offset=7&consistency=eventual&partial=true",
+             &limit=5&offset=7&consistency=eventual&partial=true&include_inactive=true",
         )
         .unwrap();
         assert_eq!(query.rack.unwrap().as_str(), "r1");
@@ -213,8 +237,10 @@ mod tests {
         assert_eq!(query.filter.status, Some(Status::CheckedOut));
         assert_eq!(query.filter.author.as_deref(), Some("Ann B"));
         assert_eq!(query.filter.words, ["war", "peace"]);
-        assert_eq!((query.limit, query.offset, query.partial), (5, 7, true));
-        assert_eq!(query.consistency, Consistency::Eventual { max_lag_ms: None });
+        assert!(query.filter.inactive);
+        let page = query.page;
+        assert_eq!((page.limit, page.offset, page.partial), (5, 7, true));
+        assert_eq!(page.consistency, Consistency::Eventual { max_lag_ms: None });
     }
 
     #[test]
@@ -240,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_lag_goes_with_eventual_reads_alone() {
-        let lag = |query: &str| list(query).map(|query| query.consistency);
+        let lag = |query: &str| list(query).map(|query| query.page.consistency);
         let within = Consistency::Eventual { max_lag_ms: Some(250) };
         assert_eq!(lag("consistency=eventual&max_lag_ms=250"), Ok(within));
         for query in [
@@ -256,12 +282,19 @@ mod tests {
     }
 
     #[test]
+    fn a_search_for_no_word_is_no_search_for_everything() {
+        assert_eq!(list("q=%20").unwrap().filter.words, Vec::<String>::new());
+        assert_eq!(list("q=!!").unwrap().filter.words, ["!!"]);
+        assert_eq!(list("q=Tolkien's").unwrap().filter.words, ["tolkien", "s"]);
+    }
+
+    #[test]
     fn limits_are_kept() {
         for query in ["limit=1001", "limit=-1", "limit=%2B5", "limit=", "offset=99999999999999999"]
         {
             assert!(list(query).is_err(), "{query}");
         }
-        assert_eq!(list("").unwrap().limit, 100);
+        assert_eq!(list("").unwrap().page.limit, 100);
         assert!(list("after=1&offset=1").is_err());
     }
 }

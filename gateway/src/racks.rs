@@ -30,7 +30,7 @@ const AT_ONCE: usize = 32;
 /// `GET /racks`.
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
-    let racks = app.directory.table().all().to_vec();
+    let racks = app.directory().table().all().to_vec();
     Ok(success(inspect_all(&app, racks, &call.context).await))
 }
 
@@ -291,6 +291,7 @@ mod tests {
             head_hash: Hash([7; 32]),
             things: applied_index,
             writable: true,
+            blocked_by: Vec::new(),
         }
     }
 

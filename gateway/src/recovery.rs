@@ -23,12 +23,12 @@ use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
-use crate::leader::Failure;
 use crate::openapi::forms;
 use crate::query::{self, Params};
 use crate::racks::{self, Statuses};
 use crate::recovery_plan::{self, Plan};
 use crate::thing_json::Text;
+use bookmesh_rpc::routing::leader::Failure;
 
 /// How long the DHT may take to name who holds the rack, and a leader to prove that it is one.
 const LOOK: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ pub(crate) async fn recover(app: Arc<App>, mut call: Call) -> Answer {
         Ok(status) => status,
         Err(error) => return Err(HttpError::of_rack(&id, failure(error), look.rack.kind)),
     };
-    app.directory.learn(&status);
+    app.directory().learn(&status);
     Ok(success(RecoveredJson::of(peer, &status)))
 }
 
@@ -131,7 +131,7 @@ impl Look {
         let rack = app.rack(id, context).await?;
         let soon = Context { deadline: soon(context), ..context.clone() };
         let routed = racks::ask(&app.mesh, id, rack.members.clone(), context);
-        let (mut statuses, holders) = tokio::join!(routed, app.holders(id, &soon));
+        let (mut statuses, holders) = tokio::join!(routed, app.routing.holders(id, &soon));
         let further = unasked(&statuses, holders);
         statuses.extend(racks::ask(&app.mesh, id, further, context).await);
         let named = statuses.iter().filter_map(|(_, status)| status.as_ref());

@@ -303,6 +303,7 @@ mod tests {
             head_hash: Hash::ZERO,
             things: 0,
             writable: true,
+            blocked_by: Vec::new(),
         }
     }
 

@@ -5,7 +5,9 @@ use axum::Router;
 use crate::app::App;
 use crate::call::Limits;
 use crate::endpoint::{Endpoint, method_not_allowed, not_found};
-use crate::{batch, books, log, mesh_settings, nodes, racks, recovery, retire};
+use crate::{
+    batch, books, events, history, log, mesh_settings, nodes, racks, recovery, retire, v1,
+};
 
 /// Makes a table of routes: `router(state, limits)` that serves them, and `ROUTES` that lists
 /// them. Each line is one route: method, path, the handler's label in metrics, and the handler.
@@ -39,7 +41,9 @@ routes! { App;
     get    "/books/{id}"          "books_get"      books::get;
     put    "/books/{id}"          "books_update"   books::update;
     delete "/books/{id}"          "books_delete"   books::delete;
+    get    "/books/{id}/history"  "books_history"  history::list;
     post   "/checkout"            "checkout"       books::checkout;
+    get    "/events"              "events"         events::stream;
     get    "/racks"               "racks_list"     racks::list;
     get    "/racks/{id}"          "racks_get"      racks::get;
     delete "/racks/{id}"          "racks_retire"   retire::retire;
@@ -50,6 +54,14 @@ routes! { App;
     get    "/nodes"               "nodes_list"     nodes::list;
     get    "/settings"            "settings_get"   mesh_settings::get;
     put    "/settings"            "settings_put"   mesh_settings::put;
+    get    "/v1/books"            "v1_books_list"     v1::books::list;
+    post   "/v1/books"            "v1_books_create"   v1::books::create;
+    get    "/v1/books/{id}"       "v1_books_get"      v1::books::get;
+    put    "/v1/books/{id}"       "v1_books_update"   v1::books::update;
+    delete "/v1/books/{id}"       "v1_books_withdraw" v1::books::withdraw;
+    get    "/v1/orders"           "v1_orders_list"    v1::orders::list;
+    post   "/v1/orders"           "v1_orders_create"  v1::orders::create;
+    get    "/v1/orders/{id}"      "v1_orders_get"     v1::orders::get;
 }
 
 /// Gives what a router does not know the shape of every error. Comes last: it covers the routes

@@ -27,6 +27,9 @@ impl Serialize for ThingJson<'_> {
         map.serialize_entry("info", &InfoJson(&thing.info))?;
         map.serialize_entry("rack_id", self.rack)?;
         map.serialize_entry("version", &thing.version)?;
+        if !thing.active {
+            map.serialize_entry("active", &false)?;
+        }
         map.end()
     }
 }
@@ -107,6 +110,7 @@ mod tests {
                 extra: extra.collect(),
             },
             version: 2,
+            active: true,
         }
     }
 

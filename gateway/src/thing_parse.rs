@@ -214,8 +214,8 @@ fn read_extra(key: &str, raw: &RawValue) -> Result<Option<JsonText>, &'static st
     if raw.get() == "null" {
         return Ok(None);
     }
-    if let Some(rule) = price::fault(raw).filter(|_| key == "price") {
-        return Err(rule);
+    if key == "price" {
+        price::read(raw)?;
     }
     json_text::compact(raw).map(Some)
 }

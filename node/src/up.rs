@@ -1,5 +1,5 @@
-//! The whole mesh in one process: an orchestrator, a book rack of some workers, a gateway. All of
-//! it on loopback, each node with its own key, port and directory, as they would be apart.
+//! The whole mesh in one process: an orchestrator, a rack of books and one of orders, some workers
+//! each, a gateway. All of it on loopback, each node with its own key, port and directory, as they would be apart.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,18 +11,21 @@ use bookmesh_rpc::api::{Kind, RackId};
 use bookmesh_rpc::mesh::MeshKey;
 use bookmesh_storage::{Slot, StoreKey};
 use futures::future::{join_all, try_join_all};
+use futures::try_join;
 
 use crate::cli::DEFAULT_URL;
 use crate::roles::base::{BaseConfig, StartError};
 use crate::roles::nodes::{GatewayNode, OrkNode, REPLACE_AFTER, WorkerConfig, WorkerNode};
 use crate::roles::ork_life::OrkConfig;
 
-/// The rack that `up` starts.
+/// The rack of books that `up` starts.
 pub const RACK: &str = "book-rack-001";
+/// The rack of orders.
+pub const ORDER_RACK: &str = "order-rack-001";
 /// A rack of `up` aims for its workers as voters, but for no more than this: a write waits for a
 /// majority, and more than three on one disk make nothing safer.
 const MAX_VOTERS: usize = 3;
-/// How long the rack may take to be ready: a large log is read and applied first.
+/// How long a rack may take to be ready: a large log is read and applied first.
 const READY_WITHIN: Duration = Duration::from_secs(600);
 /// How long a registry of one may take to lead itself.
 const REGISTRY_WITHIN: Duration = Duration::from_secs(30);
@@ -30,7 +33,7 @@ const REGISTRY_WITHIN: Duration = Duration::from_secs(30);
 /// What `up` is told.
 #[derive(Clone, Debug)]
 pub struct UpConfig {
-    /// Workers of the rack.
+    /// Workers of each rack.
     pub workers: usize,
     /// Where everything is kept.
     pub data_dir: PathBuf,
@@ -47,7 +50,7 @@ pub struct UpConfig {
 }
 
 impl UpConfig {
-    /// A mesh of so many workers in `data_dir`, all else as it is by default; its ports are free
+    /// A mesh of so many workers a rack in `data_dir`, all else as it is by default; its ports are free
     /// ones.
     pub fn new(data_dir: impl Into<PathBuf>, workers: usize) -> Self {
         Self {
@@ -65,13 +68,14 @@ impl UpConfig {
 /// A mesh that runs in this process.
 pub struct Up {
     ork: OrkNode,
-    workers: Vec<WorkerNode>,
+    books: Vec<WorkerNode>,
+    orders: Vec<WorkerNode>,
     /// Its way in.
     pub gateway: GatewayNode,
 }
 
 impl Up {
-    /// Starts all of it; returns once books can be read and written, with the HTTP side for whoever
+    /// Starts all of it; returns once books and orders can be read and written, with the HTTP side for whoever
     /// owns a listener.
     ///
     /// # Errors
@@ -94,48 +98,66 @@ impl Up {
         ork.ready(REGISTRY_WITHIN).await?;
         let base = BaseConfig { bootstrap: ork.mesh.addresses(), ..base };
 
-        let rack: RackId = RACK.parse().map_err(|_| StartError::Late("no rack name".into()))?;
-        let worker = WorkerConfig {
-            kind: Kind::Book,
-            racks: vec![rack.clone()],
-            replicas: voters(config.workers),
-            replace_after: REPLACE_AFTER,
+        let name = |name: &str| -> Result<RackId, StartError> {
+            name.parse().map_err(|_| StartError::Late("no rack name".into()))
         };
-        let starting = (0..config.workers).map(|_| {
-            let (base, worker) = (&base, &worker);
-            async move {
-                // The last voter's first, if there were more workers the last time.
-                let slot = Slot::take_numbered(&base.data_dir, "worker")?;
-                WorkerNode::start(base, slot, worker).await
-            }
-        });
-        let workers = try_join_all(starting).await?;
+        let (book_rack, order_rack) = (name(RACK)?, name(ORDER_RACK)?);
+        let (books, orders) = try_join!(
+            workers(&base, config.workers, "worker", Kind::Book, &book_rack),
+            workers(&base, config.workers, "order-worker", Kind::Order, &order_rack),
+        )?;
         let (gateway, http) = GatewayNode::start(&base, http).await?;
-        try_join_all(workers.iter().map(|worker| worker.ready(READY_WITHIN))).await?;
-        if !http.reaches(&rack, READY_WITHIN).await {
-            return Err(StartError::Late(format!("the gateway finds no way to {rack}")));
+        let all = books.iter().chain(&orders);
+        try_join_all(all.map(|worker| worker.ready(READY_WITHIN))).await?;
+        for rack in [book_rack, order_rack] {
+            if !http.reaches(&rack, READY_WITHIN).await {
+                return Err(StartError::Late(format!("the gateway finds no way to {rack}")));
+            }
         }
-        Ok((Self { ork, workers, gateway }, http))
+        Ok((Self { ork, books, orders, gateway }, http))
     }
 
-    /// How many workers it has.
+    /// How many workers each rack has.
     pub fn workers(&self) -> usize {
-        self.workers.len()
+        self.books.len()
     }
 
-    /// The worker that leads the rack, as its members know it.
+    /// The worker that leads the rack of books, as its members know it.
     pub fn leader(&self) -> Option<PeerId> {
-        let racks = self.workers.iter().flat_map(|worker| worker.worker.racks());
+        let racks = self.books.iter().flat_map(|worker| worker.worker.racks());
         racks.filter_map(|rack| rack.status().ok()?.leader).next()
     }
 
     /// Stops all of it, the gateway's HTTP side having been drained: whoever asks goes first,
-    /// then the workers, all at once so that the rack comes back as a whole, then the registry.
+    /// then the workers, all at once so that each rack comes back as a whole, then the registry.
     pub async fn stop(self) {
         self.gateway.stop().await;
-        join_all(self.workers.into_iter().map(WorkerNode::stop)).await;
+        let workers = self.orders.into_iter().chain(self.books);
+        join_all(workers.map(WorkerNode::stop)).await;
         self.ork.stop().await;
     }
+}
+
+/// Starts the workers of one rack, all at once.
+async fn workers(
+    base: &BaseConfig,
+    count: usize,
+    slots: &str,
+    kind: Kind,
+    rack: &RackId,
+) -> Result<Vec<WorkerNode>, StartError> {
+    let config = &WorkerConfig {
+        kind,
+        racks: vec![rack.clone()],
+        replicas: voters(count),
+        replace_after: REPLACE_AFTER,
+    };
+    let starting = (0..count).map(|_| async move {
+        // The last voter's first, if there were more workers the last time.
+        let slot = Slot::take_numbered(&base.data_dir, slots)?;
+        WorkerNode::start(base, slot, config).await
+    });
+    try_join_all(starting).await
 }
 
 /// An odd number of voters: an even one can lose no more than the odd one below it.
@@ -183,7 +205,8 @@ pub fn banner(up: &Up, http: SocketAddr, data_dir: &Path, took: Duration) -> Str
          \x20 books     {url}/books\n\
          \x20 health    {url}/health\n\
          \x20 metrics   {url}/metrics\n\n\
-         \x20 mesh      1 orchestrator, {workers} workers of {RACK}, 1 gateway\n\
+         \x20 mesh      1 orchestrator, {workers} workers each of {RACK} and\n\
+         \x20           {ORDER_RACK}, 1 gateway\n\
          \x20 data      {data}\n\n\
          \x20 try       {elsewhere}bookmesh import examples/data/books.csv\n\
          \x20           bookmesh book ls\n\

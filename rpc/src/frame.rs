@@ -11,6 +11,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::api::RequestId;
 use crate::codec::MAX_ENCODED_BYTES;
+use crate::timing::Spent;
 
 /// The most bytes of a head: kind, id, two integers and a request id of up to 128 characters.
 const MAX_HEAD_BYTES: usize = 256;
@@ -67,6 +68,8 @@ pub enum Frame<B = Bytes> {
     Reply {
         /// Which call.
         id: CallId,
+        /// What it took.
+        spent: Spent,
         /// The answer.
         body: B,
     },
@@ -164,7 +167,13 @@ impl<B: AsRef<[u8]>> Frame<B> {
                 put_id(out, CREDIT, *id);
                 out.put_u32_le(*bytes);
             }
-            Self::Reply { id, .. } => put_id(out, REPLY, *id),
+            Self::Reply { id, spent, .. } => {
+                put_id(out, REPLY, *id);
+                let Spent { served_us, network_us, majority_us, apply_us } = *spent;
+                for time in [served_us, network_us, majority_us, apply_us] {
+                    out.put_u32_le(time);
+                }
+            }
             Self::Opened { id } => put_id(out, OPENED, *id),
             Self::Item { id, .. } => put_id(out, ITEM, *id),
             Self::End { id, .. } => put_id(out, END, *id),
@@ -215,7 +224,7 @@ impl Frame {
             },
             CANCEL => Self::Cancel { id: head.u64()? },
             CREDIT => Self::Credit { id: head.u64()?, bytes: head.u32()? },
-            REPLY => Self::Reply { id: head.u64()?, body: head.rest() },
+            REPLY => Self::Reply { id: head.u64()?, spent: head.spent()?, body: head.rest() },
             OPENED => Self::Opened { id: head.u64()? },
             ITEM => Self::Item { id: head.u64()?, body: head.rest() },
             END => Self::End { id: head.u64()?, body: head.rest() },
@@ -250,6 +259,15 @@ impl Head {
         let text = self.bytes.split_to(length);
         let text = std::str::from_utf8(&text).map_err(|_| FrameError::RequestId)?;
         text.parse().map_err(|_| FrameError::RequestId)
+    }
+
+    fn spent(&mut self) -> Result<Spent, FrameError> {
+        Ok(Spent {
+            served_us: self.u32()?,
+            network_us: self.u32()?,
+            majority_us: self.u32()?,
+            apply_us: self.u32()?,
+        })
     }
 
     fn rest(&mut self) -> Bytes {
@@ -303,6 +321,7 @@ mod tests {
     fn one_of_each() -> Vec<Frame> {
         let request_id: RequestId = "r-1".parse().unwrap();
         let body = Bytes::from_static(b"body");
+        let spent = Spent { served_us: 1, network_us: 2, majority_us: 3, apply_us: u32::MAX };
         vec![
             Frame::Welcome { in_flight: 7 },
             Frame::Call {
@@ -314,7 +333,7 @@ mod tests {
             Frame::Open { id: 3, credit: 4, request_id, body: body.clone() },
             Frame::Cancel { id: 5 },
             Frame::Credit { id: 6, bytes: 7 },
-            Frame::Reply { id: 8, body: body.clone() },
+            Frame::Reply { id: 8, spent, body: body.clone() },
             Frame::Opened { id: 9 },
             Frame::Item { id: u64::MAX, body: Bytes::new() },
             Frame::End { id: 11, body },
@@ -378,7 +397,8 @@ mod tests {
 
     #[test]
     fn a_body_of_the_largest_size_fits() {
-        let frame = Frame::Reply { id: 1, body: Bytes::from(vec![0; MAX_ENCODED_BYTES]) };
+        let body = Bytes::from(vec![0; MAX_ENCODED_BYTES]);
+        let frame = Frame::Reply { id: 1, spent: Spent::default(), body };
         let mut bytes = BytesMut::new();
         frame.put(&mut bytes);
         let mut decoder = Decoder::default();

@@ -16,7 +16,9 @@
 //! | `links` | the lanes to all peers, opened when they are needed |
 //! | `metrics` | what operators count |
 //! | [`mesh`] | the handle the rest of the program holds |
+//! | [`timing`] | where a request's time goes, over all nodes that take part |
 //! | [`orks`] | the orchestrators: who they are, calls to the registry, announcements |
+//! | [`routing`] | where every rack is, and calls to whichever member can answer |
 //!
 #![doc = include_str!("../BOUNDS.md")]
 
@@ -36,10 +38,12 @@ mod multiplex;
 pub mod orks;
 pub mod peer;
 pub mod reliability;
+pub mod routing;
 mod service;
 mod swarm;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod timing;
 mod transport;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -18,7 +18,7 @@ use crate::lock;
 use crate::metrics::Metrics;
 use crate::multiplex::{ClientLane, Ended, LaneError, Served, ServiceCell};
 use crate::peer::PeerId;
-use crate::reliability::Breaker;
+use crate::reliability::{Breaker, BreakerConfig};
 use crate::swarm::Command;
 
 /// How long opening a substream, and the peer's welcome on it, may each take.
@@ -34,6 +34,13 @@ const LINKS: usize = 4096;
 /// Lanes of one kind that one peer may have open towards this node: a peer that lost its
 /// connection opens a new one before this node has seen the old one end.
 const SERVED_LANES: usize = 4;
+/// A peer's. Never open for long, because a rack fails over within two seconds and must then be
+/// reached.
+const BREAKER: BreakerConfig = BreakerConfig {
+    failures: 5,
+    shortest: Duration::from_millis(100),
+    longest: Duration::from_secs(1),
+};
 
 /// What lanes are made with.
 pub(crate) struct Links {
@@ -74,7 +81,7 @@ impl Link {
             in_flight: InFlight::new(lane.in_flight()),
             state: Mutex::new(SlotState::Idle),
         };
-        Self { peer, breaker: Breaker::default(), lanes: Lane::ALL.map(slot) }
+        Self { peer, breaker: Breaker::new(BREAKER), lanes: Lane::ALL.map(slot) }
     }
 
     /// A place among the calls in flight on a lane.

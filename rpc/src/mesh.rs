@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::multiplex::{LaneError, ServiceCell, guarded, local_stream, settle};
 use crate::peer::PeerId;
 use crate::swarm::{Behaviour, Command, Shared, SwarmTask, WAITING_COMMANDS};
+use crate::timing::{self, Spent};
 use crate::transport;
 
 pub use crate::config::{MeshConfig, MeshKey};
@@ -142,7 +143,10 @@ impl Mesh {
         } else if to == self.0.me {
             self.0.call_myself(context, request).await
         } else {
-            self.0.call_peer(to, context, &request, began).await
+            let mut spent = Spent::default();
+            let result = self.0.call_peer(to, context, &request, &mut spent).await;
+            timing::note_call(began.elapsed(), spent);
+            result
         };
         let result = result.and_then(|reply| {
             let what = || format!("another method's reply to {}", M::NAME);
@@ -247,12 +251,12 @@ impl Inner {
         to: PeerId,
         context: &Context,
         request: &Request,
-        now: Instant,
+        spent: &mut Spent,
     ) -> Result<Reply, CallError> {
         let lane = Lane::of(request);
         let link = self.links.link(to);
         let _slot = link.enter(lane).ok_or(CallError::Busy { peer: to })?;
-        if !link.breaker.allows(now) {
+        if !link.breaker.allows(Instant::now()) {
             return Err(CallError::Open { peer: to });
         }
         let body = codec::encode(request).map_err(ApiError::internal)?;
@@ -264,7 +268,8 @@ impl Inner {
                 break;
             }
         }
-        let bytes = link.judge(answer)?;
+        let (bytes, took) = link.judge(answer)?;
+        *spent = took;
         let reply = codec::decode::<Result<Reply, ApiError>>(&bytes).map_err(|error| {
             CallError::Protocol { peer: to, what: format!("a reply that is {error}") }
         })?;

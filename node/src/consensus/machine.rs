@@ -6,6 +6,7 @@
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use bookmesh_rpc::api::{ApiError, Batch, Hash, MemberId};
 use bookmesh_rpc::codec;
@@ -128,8 +129,10 @@ impl<V: View> Shown<V> {
                 let (view, index) = (&mut self.view, entry.log_id.index);
                 // openraft would not notice a panic before the next entry, which nobody proposes
                 // while this one has no answer. The view is of no use after it.
+                let began = Instant::now();
                 let applied = catch_unwind(AssertUnwindSafe(|| view.apply(index, &batch)));
-                Outcomes(applied.map_err(|_| NotApplied::Panic)?)
+                let outcomes = applied.map_err(|_| NotApplied::Panic)?;
+                Outcomes { outcomes, took: began.elapsed() }
             }
             EntryPayload::Membership(members) => {
                 self.membership = StoredMembership::new(Some(entry.log_id), members);

@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bookmesh_rpc::api::{ApiError, Batch, Command, GroupId, MAX_ENTRY_BYTES, Outcome};
-use bookmesh_rpc::codec;
+use bookmesh_rpc::{codec, timing};
 use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::membership::leader_of;
-use super::types::{Commands, Raft};
+use super::types::{Commands, Outcomes, Raft};
 
 /// Commands that may wait; beyond that callers are told the node is busy.
 const QUEUE: usize = 4 * 1024;
@@ -30,7 +30,29 @@ const HEAD_BYTES: usize = 32;
 struct Waiting {
     command: Command,
     bytes: usize,
-    answer: oneshot::Sender<Outcome>,
+    answer: oneshot::Sender<Answered>,
+}
+
+/// An outcome, and how long applying its entry took.
+type Answered = (Outcome, Duration);
+
+/// A command that waits to be committed and applied.
+#[derive(Debug)]
+pub struct Pending {
+    since: Instant,
+    answer: oneshot::Receiver<Answered>,
+}
+
+impl Pending {
+    /// Waits for what applying it answered.
+    ///
+    /// # Errors
+    /// That, or that the member is stopping.
+    pub async fn outcome(self) -> Outcome {
+        let Ok((outcome, took)) = self.answer.await else { return Err(stopped()) };
+        timing::note_commit(self.since.elapsed(), took);
+        outcome
+    }
 }
 
 /// Where a group's commands go in.
@@ -52,11 +74,11 @@ impl Proposer {
         (Self { queue }, run(raft, group, waiting))
     }
 
-    /// Queues one command; the receiver has its outcome once it is committed and applied.
+    /// Queues one command; its outcome is there once it is committed and applied.
     ///
     /// # Errors
     /// [`ApiError::Busy`] when too many wait, [`ApiError::Invalid`] for one over the entry limit.
-    pub fn submit(&self, command: Command) -> Result<oneshot::Receiver<Outcome>, ApiError> {
+    pub fn submit(&self, command: Command) -> Result<Pending, ApiError> {
         let (waiting, outcome) = prepare(command)?;
         match self.queue.try_send(waiting) {
             Ok(()) => Ok(outcome),
@@ -70,7 +92,7 @@ impl Proposer {
     ///
     /// # Errors
     /// [`ApiError::Invalid`] for a command over the entry limit.
-    pub async fn enqueue(&self, command: Command) -> Result<oneshot::Receiver<Outcome>, ApiError> {
+    pub async fn enqueue(&self, command: Command) -> Result<Pending, ApiError> {
         let (waiting, outcome) = prepare(command)?;
         self.queue.send(waiting).await.map_err(|_| stopped())?;
         Ok(outcome)
@@ -81,18 +103,19 @@ impl Proposer {
     /// # Errors
     /// As [`Proposer::submit`], and whatever applying it answered.
     pub async fn propose(&self, command: Command) -> Outcome {
-        self.submit(command)?.await.unwrap_or_else(|_| Err(stopped()))
+        self.submit(command)?.outcome().await
     }
 }
 
-fn prepare(command: Command) -> Result<(Waiting, oneshot::Receiver<Outcome>), ApiError> {
+fn prepare(command: Command) -> Result<(Waiting, Pending), ApiError> {
     let bytes = codec::encode(&command).map_err(ApiError::internal)?.len();
     if bytes + HEAD_BYTES > MAX_ENTRY_BYTES {
         let rule = format!("must encode to at most {MAX_ENTRY_BYTES} bytes, has {bytes}");
         return Err(ApiError::invalid("command", rule));
     }
-    let (answer, outcome) = oneshot::channel();
-    Ok((Waiting { command, bytes, answer }, outcome))
+    let (answer, answered) = oneshot::channel();
+    let pending = Pending { since: Instant::now(), answer: answered };
+    Ok((Waiting { command, bytes, answer }, pending))
 }
 
 pub(super) fn stopped() -> ApiError {
@@ -152,9 +175,10 @@ async fn commit(raft: &Raft, group: &GroupId, waiting: &mut VecDeque<Waiting>, t
         };
         match ended {
             Ok(Ok(Ok(written))) => {
-                for (answer, outcome) in answers.into_iter().zip(written.data.0) {
+                let Outcomes { outcomes, took } = written.data;
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     // A caller that is gone asked for nothing any more.
-                    drop(answer.send(outcome));
+                    drop(answer.send((outcome, took)));
                 }
             }
             Ok(Ok(Err(error))) => answer_all(answers, &refused(raft, group, &error)),
@@ -173,7 +197,7 @@ fn no_majority(group: &GroupId) -> ApiError {
 }
 
 /// Takes as many commands as fit into one entry; those whose caller has given up are left out.
-fn next_entry(waiting: &mut VecDeque<Waiting>) -> (Vec<Command>, Vec<oneshot::Sender<Outcome>>) {
+fn next_entry(waiting: &mut VecDeque<Waiting>) -> (Vec<Command>, Vec<oneshot::Sender<Answered>>) {
     let mut room = MAX_ENTRY_BYTES - HEAD_BYTES;
     let (mut commands, mut answers) = (Vec::new(), Vec::new());
     while let Some(next) = waiting.pop_front_if(|next| next.bytes <= room) {
@@ -187,9 +211,9 @@ fn next_entry(waiting: &mut VecDeque<Waiting>) -> (Vec<Command>, Vec<oneshot::Se
     (commands, answers)
 }
 
-fn answer_all(answers: Vec<oneshot::Sender<Outcome>>, error: &ApiError) {
+fn answer_all(answers: Vec<oneshot::Sender<Answered>>, error: &ApiError) {
     for answer in answers {
-        drop(answer.send(Err(error.clone())));
+        drop(answer.send((Err(error.clone()), Duration::ZERO)));
     }
 }
 

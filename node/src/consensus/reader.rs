@@ -2,9 +2,10 @@
 //! wait when it begins.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::{ApiError, GroupId};
+use bookmesh_rpc::timing;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::proposer::{stopped, unreadable};
@@ -41,9 +42,12 @@ impl Reader {
     /// # Errors
     /// Not the leader, no majority, too many waiting.
     pub async fn confirm(&self) -> Result<(), ApiError> {
+        let began = Instant::now();
         let (answer, confirmed) = oneshot::channel();
         self.queue.try_send(answer).map_err(|_| ApiError::Busy)?;
-        match confirmed.await {
+        let confirmed = confirmed.await;
+        timing::note_commit(began.elapsed(), Duration::ZERO);
+        match confirmed {
             Ok(result) => result.map_err(|error| ApiError::clone(&error)),
             Err(_) => Err(stopped()),
         }

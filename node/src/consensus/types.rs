@@ -1,6 +1,7 @@
 //! The types that openraft is used with, and how an entry is kept.
 
 use std::io::Cursor;
+use std::time::Duration;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{Incarnation, LogRecord, MemberId, Outcome, RecordKind};
@@ -33,7 +34,12 @@ pub struct Commands(pub Bytes);
 
 /// What applying an entry answered, one outcome for each of its commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcomes(pub Vec<Outcome>);
+pub struct Outcomes {
+    /// In the commands' order.
+    pub outcomes: Vec<Outcome>,
+    /// How long applying took.
+    pub took: Duration,
+}
 
 /// Who a member number stands for: a node, with the data that the number was given to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -330,6 +330,7 @@ impl Rack {
             head_hash,
             things: 0,
             writable: self.writable().is_ok(),
+            blocked_by: Vec::new(),
         })
     }
 
@@ -385,6 +386,7 @@ mod tests {
             head_hash: Hash::ZERO,
             things: 0,
             writable: true,
+            blocked_by: Vec::new(),
         };
         (PeerId::from_bytes([byte; 32]), status)
     }

@@ -290,6 +290,7 @@ mod tests {
             head_hash: Hash::ZERO,
             things: 5,
             writable: true,
+            blocked_by: Vec::new(),
         }
     }
 

@@ -16,6 +16,8 @@
 //! | [`recover`] | one member goes on alone, by an operator's decision |
 //! | [`survey`] | how the members on other nodes stand |
 //! | [`things`] | reads and writes of a rack's things |
+//! | `orders` | reads and writes of a rack's orders |
+//! | [`books`] | the books, as a worker of orders sees them: a circuit breaker for each rack |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
@@ -28,6 +30,7 @@
 
 pub mod announce;
 pub mod base;
+pub mod books;
 pub mod client_only;
 pub mod disk;
 pub mod fill;
@@ -38,6 +41,7 @@ mod identity;
 mod joining;
 pub mod neighbours;
 pub mod nodes;
+mod orders;
 pub mod ork;
 mod ork_identity;
 mod ork_leave;

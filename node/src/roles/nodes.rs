@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::announce;
 use super::base::{BaseConfig, StartError};
+use super::books::Books;
 use super::client_only::ClientOnly;
 use super::disk::{self, Disk};
 use super::neighbours;
@@ -121,9 +122,12 @@ pub struct WorkerNode {
     pub mesh: Mesh,
     /// What it answers with.
     pub worker: Arc<Worker>,
+    /// Where a worker of orders asks for books.
+    pub books: Option<Arc<Books>>,
     disk: Disk,
     lives: JoinSet<()>,
-    /// Announcing, the check of what is on disk, and the disk's keeper: as long as it runs.
+    /// Announcing, the check of what is on disk, the disk's keeper, and following the routes to
+    /// books: as long as it runs.
     chores: JoinSet<()>,
     /// Holds the slot.
     standing: Standing,
@@ -144,6 +148,10 @@ impl WorkerNode {
         let mesh = base.join(key).await?;
         let orks = Arc::new(Orks::new(mesh.clone()));
         let aims = Arc::new(Aims::new(config.replicas, config.replace_after));
+        let books = match config.kind {
+            Kind::Order => Some(Books::new(mesh.clone(), orks.clone())),
+            Kind::Book => None,
+        };
         let place = |id: &RackId| Place {
             id: id.clone(),
             kind: config.kind,
@@ -151,6 +159,7 @@ impl WorkerNode {
             mesh: mesh.clone(),
             orks: orks.clone(),
             disk: disk.clone(),
+            books: books.clone(),
         };
         let worker = Worker::new(config.racks.iter().map(place).collect(), aims.clone());
         mesh.serve(worker.clone());
@@ -159,12 +168,13 @@ impl WorkerNode {
         chores.spawn(announce::worker(mesh.clone(), orks, worker.clone()));
         chores.spawn(neighbours::greet(mesh.clone(), worker.clone()));
         chores.spawn(scrub::run(worker.clone()));
+        chores.extend(books.clone().map(Books::run));
         chores.spawn(disk::keep(disk.clone(), base.clone(), dir, worker.clone()));
         let standing = {
             let worker = worker.clone();
             Standing::keep(slot, move || standing::of_worker(&worker))
         };
-        Ok(Self { mesh, worker, disk, lives, chores, standing })
+        Ok(Self { mesh, worker, books, disk, lives, chores, standing })
     }
 
     /// Waits until every rack has a leader that this worker knows.

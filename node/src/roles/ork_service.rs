@@ -64,7 +64,12 @@ impl Ork {
             | Request::SettleKey(_)
             | Request::GetThing(_)
             | Request::ListThings(_)
-            | Request::ReadLog(_) => return Err(not_served(request.method())),
+            | Request::ReadLog(_)
+            | Request::WithdrawThing(_)
+            | Request::ReadHistory(_)
+            | Request::PlaceOrder(_)
+            | Request::GetOrder(_)
+            | Request::ListOrders(_) => return Err(not_served(request.method())),
         })
     }
 }
@@ -89,9 +94,9 @@ impl Service for Ork {
         Box::pin(async move {
             match request {
                 StreamRequest::WatchRoutes(_) => self.watch_routes(items).await,
-                StreamRequest::TailLog(_) | StreamRequest::FillReplica(_) => {
-                    Err(not_served(request.method()))
-                }
+                StreamRequest::TailLog(_)
+                | StreamRequest::FillReplica(_)
+                | StreamRequest::WatchChanges(_) => Err(not_served(request.method())),
             }
         })
     }

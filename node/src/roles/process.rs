@@ -204,6 +204,7 @@ fn gateway_config(settings: &Settings, replicas: usize) -> GatewayConfig {
     GatewayConfig {
         max_payload_bytes: settings.max_payload_bytes,
         request_timeout: settings.request_timeout,
+        slow_after: GatewayConfig::default().slow_after,
         cors_origin: settings.cors_origin.clone(),
         replicas,
         detailed_errors: settings.environment != Environment::Production,

@@ -16,6 +16,7 @@ use bookmesh_storage::{Health, StoreError};
 
 use tokio::sync::{Notify, Semaphore};
 
+use super::books::Books;
 use super::disk::Disk;
 use super::fill::Fills;
 use crate::consensus::Group;
@@ -44,6 +45,8 @@ pub struct Place {
     pub orks: Arc<Orks>,
     /// The disk.
     pub disk: Disk,
+    /// What a rack of orders asks for books.
+    pub books: Option<Arc<Books>>,
 }
 
 /// One rack on one worker.
@@ -235,7 +238,13 @@ impl Rack {
             head_hash,
             things,
             writable: self.writable().is_ok(),
+            blocked_by: self.blocked_by(),
         })
+    }
+
+    /// Racks that it needs and does not reach.
+    pub(super) fn blocked_by(&self) -> Vec<RackId> {
+        self.place.books.as_ref().map_or_else(Vec::new, |books| books.blocked())
     }
 
     /// Gives a member number to a node's data, or the one it has.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Command, Consistency, ForgetThings, GetThing, ListThings, MAX_BATCH,
     MemberState, RegisterThing, RegisterThings, Registered, RequestId, RequestKey, SettleKey,
-    Thing, ThingId, ThingList, ThingRead, UpdateThing,
+    Settled, Thing, ThingId, ThingList, ThingRead, UpdateThing, WithdrawThing,
 };
 use bookmesh_storage::view::Things;
 
@@ -75,7 +75,7 @@ impl Rack {
         let mut items = Vec::with_capacity(count);
         for queued in waiting {
             items.push(match queued {
-                Ok(outcome) => batch_item(outcome.await.unwrap_or(Err(ApiError::Busy)))?,
+                Ok(pending) => batch_item(pending.outcome().await)?,
                 Err(error) => Err(error),
             });
         }
@@ -123,6 +123,23 @@ impl Rack {
         }
     }
 
+    /// Takes a thing out of use.
+    ///
+    /// # Errors
+    /// As [`Rack::forget`].
+    pub async fn withdraw(
+        &self,
+        request_id: RequestId,
+        request: WithdrawThing,
+    ) -> Result<Arc<Thing>, ApiError> {
+        let WithdrawThing { key, id, if_version, .. } = request;
+        self.holds(id)?;
+        match self.write(request_id, key, Action::Withdraw { id, if_version }).await? {
+            Applied::Thing(thing) => Ok(thing),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Takes a client's key out of use, or answers what was registered under it.
     ///
     /// # Errors
@@ -131,11 +148,12 @@ impl Rack {
         &self,
         request_id: RequestId,
         request: SettleKey,
-    ) -> Result<Option<Arc<Thing>>, ApiError> {
+    ) -> Result<Settled, ApiError> {
         let key = RequestKey::Client(request.key);
         match self.write(request_id, key, Action::Settle).await? {
-            Applied::Done => Ok(None),
-            Applied::Registered(_, thing) | Applied::Thing(thing) => Ok(Some(thing)),
+            Applied::Done => Ok(Settled::Nothing),
+            Applied::Registered(_, thing) | Applied::Thing(thing) => Ok(Settled::Thing(thing)),
+            Applied::Order(order) => Ok(Settled::Order(order)),
             other => Err(unexpected(&other)),
         }
     }
@@ -176,7 +194,10 @@ impl Rack {
         list
     }
 
-    async fn fresh(&self, consistency: Consistency) -> Result<Arc<Group<Things>>, ApiError> {
+    pub(super) async fn fresh(
+        &self,
+        consistency: Consistency,
+    ) -> Result<Arc<Group<Things>>, ApiError> {
         match consistency {
             Consistency::Linearizable => {
                 let group = self.group()?;
@@ -199,7 +220,7 @@ impl Rack {
         }
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         request_id: RequestId,
         key: RequestKey,
@@ -212,7 +233,7 @@ impl Rack {
     }
 
     /// Whether an id can be one of this rack's.
-    fn holds(&self, id: ThingId) -> Result<(), ApiError> {
+    pub(super) fn holds(&self, id: ThingId) -> Result<(), ApiError> {
         let number = self.group()?.read(|shown| shown.view.number());
         match number {
             Some(number) if number != id.rack_number() => Err(ApiError::ThingNotFound { id }),
@@ -223,7 +244,7 @@ impl Rack {
 
 /// Whether the rack can remember a client's key. Its log would refuse it too; but then each refusal
 /// would stand there.
-fn has_room_for(group: &Group<Things>, key: &RequestKey) -> Result<(), ApiError> {
+pub(super) fn has_room_for(group: &Group<Things>, key: &RequestKey) -> Result<(), ApiError> {
     match key {
         RequestKey::Retry(_) => Ok(()),
         RequestKey::Client(_) => group.read(|shown| shown.view.has_room_for(key)),
@@ -242,6 +263,6 @@ fn batch_item(outcome: Result<Applied, ApiError>) -> Result<BatchItem, ApiError>
     }
 }
 
-fn unexpected(applied: &Applied) -> ApiError {
+pub(super) fn unexpected(applied: &Applied) -> ApiError {
     ApiError::internal(format!("the log answered {applied:?}"))
 }

@@ -129,6 +129,17 @@ impl Worker {
                 Reply::ListThings(self.rack(&list.rack)?.list(list).await?)
             }
             Request::ReadLog(read) => Reply::ReadLog(self.rack(&read.rack)?.read_log(read).await?),
+            Request::WithdrawThing(withdraw) => {
+                Reply::WithdrawThing(self.rack(&withdraw.rack)?.withdraw(id, withdraw).await?)
+            }
+            Request::GetOrder(get) => Reply::GetOrder(self.rack(&get.rack)?.order(get).await?),
+            Request::ListOrders(list) => {
+                Reply::ListOrders(self.rack(&list.rack)?.list_orders(list).await?)
+            }
+            Request::PlaceOrder(place) => {
+                Reply::PlaceOrder(self.rack(&place.rack)?.place_order(&context, place).await?)
+            }
+            Request::ReadHistory(_) => return Err(not_served(request.method())),
             Request::RecoverRack(recover) => {
                 let rack = self.rack(&recover.rack)?.clone();
                 Reply::RecoverRack(rack.recover(id, recover).await?)
@@ -179,7 +190,9 @@ impl Service for Worker {
                 StreamRequest::FillReplica(fill) => {
                     self.rack(&fill.rack)?.fill_replica(fill, items).await
                 }
-                StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
+                StreamRequest::WatchRoutes(_) | StreamRequest::WatchChanges(_) => {
+                    Err(not_served(request.method()))
+                }
             }
         })
     }

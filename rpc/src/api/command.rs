@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiError, Charter, Incarnation, Kind, MemberId, NewThing, OnConflict, RackId, RackInfo,
-    Registered, RequestId, RequestKey, Settings, StatusRule, Thing, ThingId, ThingPatch,
+    ApiError, Charter, Incarnation, Kind, MemberId, NewThing, OnConflict, Order, OrderTerms,
+    RackId, RackInfo, Registered, RequestId, RequestKey, Settings, StatusRule, Thing, ThingId,
+    ThingPatch,
 };
 use crate::peer::PeerId;
 
@@ -33,7 +34,7 @@ pub struct Command {
     pub action: Action,
 }
 
-/// What a command does.
+/// What a command does. Logs hold these: new ones come last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// The first entry of a rack: its name and number, which are in its own log too.
@@ -128,6 +129,18 @@ pub enum Action {
         /// The beginner's data.
         founding: Incarnation,
     },
+    /// Takes a thing out of use: it is listed only to those who ask for such, and has a history.
+    Withdraw {
+        /// Which.
+        id: ThingId,
+        /// Only at this version.
+        if_version: Option<u64>,
+    },
+    /// Makes an order.
+    PlaceOrder {
+        /// What of.
+        terms: OrderTerms,
+    },
 }
 
 /// What applying a command answered; every replica gets the same.
@@ -150,4 +163,6 @@ pub enum Applied {
     Rack(RackInfo),
     /// The settings of the mesh.
     Settings(Settings),
+    /// An order.
+    Order(Arc<Order>),
 }

@@ -148,6 +148,28 @@ pub enum ApiError {
         /// The method's name.
         method: String,
     },
+    /// An order of a book that does not exist.
+    #[error("there is no book {id}")]
+    BookNotFound {
+        /// Which.
+        id: ThingId,
+    },
+    /// An order of a book that has no price.
+    #[error("book {id} has no price")]
+    NotForSale {
+        /// Which.
+        id: ThingId,
+    },
+    /// The book's rack could not be asked, or was not, since it failed again and again of late.
+    #[error("the books' rack {rack} is unavailable: {why}")]
+    BooksUnavailable {
+        /// The book's rack.
+        rack: RackId,
+        /// The reason, for people.
+        why: String,
+        /// When it is worth asking again, in seconds.
+        retry_after_s: u64,
+    },
     /// A fault of the node's own. The cause is in its log; users never see it.
     #[error("internal: {what}")]
     Internal {

@@ -135,14 +135,20 @@ methods! {
         => Vec<Result<(Registered, ThingId), ApiError>>;
     UpdateThing = "updateThing": UpdateThing => Arc<Thing>;
     ForgetThings = "forgetThings": ForgetThings => Vec<Arc<Thing>>;
-    SettleKey = "settleKey": SettleKey => Option<Arc<Thing>>;
+    SettleKey = "settleKey": SettleKey => Settled;
     GetThing = "getThing": GetThing => ThingRead;
     ListThings = "listThings": ListThings => ThingList;
     ReadLog = "readLog": ReadLog => LogPage;
+    WithdrawThing = "withdrawThing": WithdrawThing => Arc<Thing>;
+    ReadHistory = "readHistory": ReadHistory => HistoryPage;
+    PlaceOrder = "placeOrder": PlaceOrder => Arc<Order>;
+    GetOrder = "getOrder": GetOrder => OrderRead;
+    ListOrders = "listOrders": ListOrders => OrderList;
 }
 
 streams! {
     TailLog = "tailLog": TailLog => LogRecord;
+    WatchChanges = "watchChanges": WatchChanges => ChangePage;
     FillReplica = "fillReplica": FillReplica => FillPage;
     WatchRoutes = "watchRoutes": WatchRoutes => RouteTable;
 }

@@ -325,6 +325,8 @@ pub struct MemberStatus {
     pub things: u64,
     /// Whether its disk has room for entries.
     pub writable: bool,
+    /// Racks that it needs for what it does and does not reach: their circuit breakers are open.
+    pub blocked_by: Vec<RackId>,
 }
 
 /// What a node is.

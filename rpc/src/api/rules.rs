@@ -46,6 +46,13 @@ pub fn collapse_white_space(text: &str) -> String {
     out
 }
 
+/// The words of a text, by which it is found: what lies between characters that are neither
+/// letters nor digits, in lower case.
+pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let parts = text.split(|c: char| !c.is_alphanumeric());
+    parts.filter(|part| !part.is_empty()).map(str::to_lowercase)
+}
+
 /// What makes two books the same to an import: name and author, whatever the case and the spacing.
 pub fn import_key(name: &str, author: &str) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
@@ -215,6 +222,12 @@ mod tests {
         let faults = thing.faults().into_vec();
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["info.name", "info.author", "tags[0]", "tags[1]", "info"]);
+    }
+
+    #[test]
+    fn words_are_found_whatever_stands_between_them() {
+        let found: Vec<_> = words("J.R.R. Tolkien's  «Война» 1984!").collect();
+        assert_eq!(found, ["j", "r", "r", "tolkien", "s", "война", "1984"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClientKey, Kind, RackId, RequestKey, ThingId};
+use super::{ClientKey, Kind, Order, RackId, RequestKey, ThingId};
 
 /// A value of any JSON type, kept as its compact text: bincode can't carry a value whose type it
 /// does not know, and a gateway that renders it need not parse it.
@@ -88,6 +88,8 @@ pub struct Thing {
     pub info: Info,
     /// 1 at first, one more with every change.
     pub version: u64,
+    /// False once it was withdrawn: users see it no more, unless they ask for such.
+    pub active: bool,
 }
 
 /// A thing that does not exist yet.
@@ -230,15 +232,39 @@ pub struct ForgetThings {
     pub if_version: Option<u64>,
 }
 
+/// Withdraws one thing, see [`Thing::active`]. Answered with the thing as it is then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithdrawThing {
+    /// Where it is.
+    pub rack: RackId,
+    /// Makes a retry safe.
+    pub key: RequestKey,
+    /// Which.
+    pub id: ThingId,
+    /// Refuse unless the thing has this version.
+    pub if_version: Option<u64>,
+}
+
 /// Makes sure that a rack applies nothing under a client's key from here on, unless it has done so
 /// already: for a write that another rack takes now, and that this one may have taken before.
-/// Answered with the thing that was registered under the key.
+/// Answered with what was made under the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettleKey {
     /// Where.
     pub rack: RackId,
     /// Which.
     pub key: ClientKey,
+}
+
+/// What was made under a client's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settled {
+    /// Nothing, and nothing will be.
+    Nothing,
+    /// A thing.
+    Thing(Arc<Thing>),
+    /// An order.
+    Order(Arc<Order>),
 }
 
 /// Reads one thing.
@@ -252,7 +278,7 @@ pub struct GetThing {
     pub consistency: Consistency,
 }
 
-/// Which things of a rack; an empty filter is all of them.
+/// Which things of a rack; an empty filter is all that are active.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// All of these, exactly.
@@ -261,8 +287,10 @@ pub struct Filter {
     pub status: Option<Status>,
     /// This author, whatever the case.
     pub author: Option<String>,
-    /// Each of these words in the name or the author, whatever the case.
+    /// Each of these words in the name or the author, whatever the case; see [`super::words`].
     pub words: Vec<String>,
+    /// Those that were withdrawn, too.
+    pub inactive: bool,
 }
 
 /// One page of a rack's things, in id order.

@@ -23,6 +23,7 @@ use crate::flow::{KEEPALIVE_MISSES, KEEPALIVE_TIME, STREAM_WINDOW_BYTES};
 use crate::frame::{CallId, Frame};
 use crate::lock;
 use crate::peer::PeerId;
+use crate::timing::Spent;
 
 /// Why a lane gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(crate) struct ClientLane {
 struct Waiting {
     ended: bool,
     last_id: CallId,
-    calls: HashMap<CallId, oneshot::Sender<Bytes>>,
+    calls: HashMap<CallId, oneshot::Sender<(Bytes, Spent)>>,
     streams: HashMap<CallId, Feed>,
     welcome: Option<oneshot::Sender<u32>>,
 }
@@ -82,9 +83,13 @@ impl ClientLane {
         !lock(&self.waiting).ended
     }
 
-    /// Sends a call and waits for the encoded answer, until the context's deadline. Dropping the
+    /// Sends a call and waits for the encoded answer and what it took, until the context's deadline. Dropping the
     /// future cancels the call at the peer.
-    pub(crate) async fn call(&self, context: &Context, body: &[u8]) -> Result<Bytes, LaneError> {
+    pub(crate) async fn call(
+        &self,
+        context: &Context,
+        body: &[u8],
+    ) -> Result<(Bytes, Spent), LaneError> {
         if !self.outbox.has_room() {
             return Err(LaneError::Busy);
         }
@@ -102,7 +107,7 @@ impl ClientLane {
         };
         self.outbox.push(&frame).map_err(|_| LaneError::Gone)?;
         match timeout_at(context.deadline.into(), answered).await {
-            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err(LaneError::Broken),
             Err(_) => Err(self.timed_out(heard)),
         }
@@ -170,10 +175,10 @@ impl ClientLane {
     fn receive(&self, frame: Frame) -> Result<(), String> {
         self.heard.fetch_add(1, Ordering::Relaxed);
         match frame {
-            Frame::Reply { id, body } => {
+            Frame::Reply { id, spent, body } => {
                 let call = lock(&self.waiting).calls.remove(&id);
                 if let Some(call) = call {
-                    let _ = call.send(body);
+                    let _ = call.send((body, spent));
                 }
             }
             Frame::Item { id, body } => self.item(id, body)?,

@@ -122,9 +122,10 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timing::Spent;
 
     fn frame(bytes: usize) -> Frame<Vec<u8>> {
-        Frame::Reply { id: 1, body: vec![0; bytes] }
+        Frame::Reply { id: 1, spent: Spent::default(), body: vec![0; bytes] }
     }
 
     #[test]

@@ -172,6 +172,7 @@ mod tests {
 
     use super::*;
     use crate::frame::MAX_FRAME_BYTES;
+    use crate::timing::Spent;
 
     type Near = Compat<tokio::io::DuplexStream>;
 
@@ -202,7 +203,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_stops_reading_is_given_up() {
         let (mut pump, outbox, _far) = pump(64);
-        outbox.push(&Frame::Reply { id: 1, body: vec![0; 1024] }).unwrap();
+        outbox.push(&Frame::Reply { id: 1, spent: Spent::default(), body: vec![0; 1024] }).unwrap();
         let ended = pump.run(|_| Ok(())).await;
         assert!(matches!(&ended, Ended::Io(error) if error.kind() == io::ErrorKind::TimedOut));
         assert!(ended.is_fault());
@@ -212,7 +213,7 @@ mod tests {
     async fn nothing_more_is_read_from_a_peer_while_its_answers_pile_up() {
         let (mut pump, outbox, mut far) = pump(1 << 20);
         let full = vec![0; crate::flow::OUTBOX_BYTES];
-        outbox.push(&Frame::Reply { id: 1, body: full }).unwrap();
+        outbox.push(&Frame::Reply { id: 1, spent: Spent::default(), body: full }).unwrap();
         let mut ping = BytesMut::new();
         Frame::<Vec<u8>>::Ping.put(&mut ping);
         far.write_all(&ping).await.unwrap();

@@ -28,6 +28,7 @@ use crate::frame::{CallId, Frame};
 use crate::lock;
 use crate::peer::PeerId;
 use crate::service::{BoxFuture, Service};
+use crate::timing::{Spent, Timing};
 
 /// The longest that a caller's deadline counts for.
 const LONGEST_CALL: Duration = Duration::from_secs(3600);
@@ -167,7 +168,7 @@ impl ServerSide {
         self.heard.fetch_add(1, Ordering::Relaxed);
         match frame {
             Frame::Call { id, remaining_ms: 0, .. } => {
-                self.running.reply(id, Err(ApiError::DeadlinePassed));
+                self.running.reply(id, Spent::default(), Err(ApiError::DeadlinePassed));
                 Ok(())
             }
             Frame::Call { id, remaining_ms, request_id, body } => {
@@ -220,32 +221,36 @@ impl ServerSide {
     }
 
     fn call(&self, id: CallId, context: Context, body: &[u8]) -> Result<(), String> {
+        let began = Instant::now();
         let (place, service) = match self.admit(id, body.len())? {
             Ok(admitted) => admitted,
             Err(error) => {
-                self.running.reply(id, Err(error));
+                self.running.reply(id, Spent::default(), Err(error));
                 return Ok(());
             }
         };
         let request = match codec::decode::<Request>(body) {
             Ok(request) => request,
             Err(error) => {
-                self.running.reply(id, Err(unreadable(&error)));
+                self.running.reply(id, Spent::default(), Err(unreadable(&error)));
                 return Ok(());
             }
         };
         let deadline = context.deadline;
-        let mut work = guarded(service.call(self.served.peer, context, request));
+        let timing = Arc::new(Timing::default());
+        let work = guarded(service.call(self.served.peer, context, request));
+        let mut work = timing.measure(work);
         // Most calls are done at once and need no task of their own.
         if let Poll::Ready(caught) = poll_once(&mut work) {
-            self.running.reply(id, settle(caught));
+            self.running.reply(id, timing.spent(began.elapsed()), settle(caught));
             return Ok(());
         }
         let running = Arc::clone(&self.running);
         self.spawn(id, None, async move {
             let _place = place;
             let caught = tokio::time::timeout_at(deadline.into(), work).await;
-            running.reply(id, caught.map_or(Err(ApiError::DeadlinePassed), settle));
+            let outcome = caught.map_or(Err(ApiError::DeadlinePassed), settle);
+            running.reply(id, timing.spent(began.elapsed()), outcome);
             lock(&running.work).remove(&id);
         });
         Ok(())
@@ -299,12 +304,12 @@ impl ServerSide {
 }
 
 impl Running {
-    fn reply(&self, id: CallId, outcome: Result<Reply, ApiError>) {
+    fn reply(&self, id: CallId, spent: Spent, outcome: Result<Reply, ApiError>) {
         let mut body = encoded(&outcome);
         if body.len() > SMALL_REPLY_BYTES && !self.outbox.has_room() {
             body = encoded(&Err::<Reply, _>(ApiError::Busy));
         }
-        let _ = self.outbox.push(&Frame::Reply { id, body });
+        let _ = self.outbox.push(&Frame::Reply { id, spent, body });
     }
 
     fn end(&self, id: CallId, outcome: Result<(), ApiError>) {

@@ -4,4 +4,4 @@ mod backoff;
 mod breaker;
 
 pub use backoff::Backoff;
-pub(crate) use breaker::Breaker;
+pub use breaker::{Breaker, BreakerConfig, BreakerState};

@@ -117,7 +117,7 @@ async fn with_a_request_that_is_none_it_hears_so_and_stays() {
     let body = Bytes::from_static(&[250, 1, 2, 3]);
     let garbage = Frame::Call { id: 1, remaining_ms: 60_000, request_id, body };
     send(&mut stream, &[garbage]).await;
-    let Some(Frame::Reply { id: 1, body }) = receive(&mut stream, &mut decoder).await else {
+    let Some(Frame::Reply { id: 1, body, .. }) = receive(&mut stream, &mut decoder).await else {
         panic!("no reply")
     };
     let reply: Result<Reply, ApiError> = codec::decode(&body).unwrap();
@@ -168,7 +168,7 @@ async fn by_asking_for_more_than_may_be_in_flight_it_hears_busy() {
     let too_many = u64::from(in_flight) + 1;
     let calls: Vec<_> = (1..=too_many).map(|id| call(id, bookmesh_rpc::api::ListRacks)).collect();
     send(&mut stream, &calls).await;
-    let Some(Frame::Reply { id, body }) = receive(&mut stream, &mut decoder).await else {
+    let Some(Frame::Reply { id, body, .. }) = receive(&mut stream, &mut decoder).await else {
         panic!("no reply")
     };
     let reply: Result<Reply, ApiError> = codec::decode(&body).unwrap();

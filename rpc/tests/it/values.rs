@@ -139,7 +139,51 @@ impl<'a> Source<'a> {
                 extra: new.extra,
             },
             version: self.number(),
+            active: self.flag(),
         })
+    }
+
+    fn terms(&mut self) -> OrderTerms {
+        OrderTerms {
+            book: self.thing_id(),
+            title: self.text(),
+            author: self.text(),
+            quantity: self.number() as u32,
+            unit_price: Cents::new(self.number()),
+        }
+    }
+
+    fn order(&mut self) -> Arc<Order> {
+        let (id, terms) = (self.thing_id(), self.terms());
+        Arc::new(Order { id, terms, created_at_ms: self.number() })
+    }
+
+    fn position(&mut self) -> Position {
+        Position { index: self.number(), part: self.number() as u32 }
+    }
+
+    fn change(&mut self) -> Change {
+        let if_version = self.maybe(Self::number);
+        let action = match self.pick(&[0, 1, 2, 3, 4]) {
+            0 => Action::Register { thing: self.new_thing(), on_conflict: OnConflict::Update },
+            1 => Action::Update {
+                id: self.thing_id(),
+                patch: self.patch(),
+                status_rule: StatusRule::Exclusive,
+                if_version,
+            },
+            2 => Action::Forget { ids: self.list(Self::thing_id), if_version },
+            3 => Action::Withdraw { id: self.thing_id(), if_version },
+            _ => Action::PlaceOrder { terms: self.terms() },
+        };
+        Change {
+            at: self.position(),
+            time_ms: self.number(),
+            request_id: "r-1".parse().unwrap(),
+            action,
+            id: self.thing_id(),
+            version: self.number(),
+        }
     }
 
     fn patch(&mut self) -> ThingPatch {
@@ -159,6 +203,7 @@ impl<'a> Source<'a> {
             status: self.maybe(Self::status),
             author: self.maybe(Self::text),
             words: self.list(Self::text),
+            inactive: self.flag(),
         }
     }
 
@@ -225,6 +270,7 @@ impl<'a> Source<'a> {
             head_hash: self.hash(),
             things: self.number(),
             writable: self.flag(),
+            blocked_by: self.list(Self::rack),
         }
     }
 
@@ -362,15 +408,46 @@ impl<'a> Source<'a> {
             }
             .into(),
             "readLog" => ReadLog { rack, from: self.number(), limit: self.number() as u32 }.into(),
+            "withdrawThing" => {
+                let (id, if_version) = (self.thing_id(), self.maybe(Self::number));
+                WithdrawThing { rack, key, id, if_version }.into()
+            }
+            "readHistory" => ReadHistory {
+                rack,
+                id: self.thing_id(),
+                after: self.number(),
+                limit: self.number() as u32,
+                consistency: self.consistency(),
+            }
+            .into(),
+            "placeOrder" => {
+                let (book, quantity) = (self.thing_id(), self.number() as u32);
+                PlaceOrder { rack, key, book, quantity }.into()
+            }
+            "getOrder" => {
+                GetOrder { rack, id: self.thing_id(), consistency: self.consistency() }.into()
+            }
+            "listOrders" => ListOrders {
+                rack,
+                after: self.maybe(Self::thing_id),
+                offset: self.number(),
+                limit: self.number() as u32,
+                consistency: self.consistency(),
+            }
+            .into(),
             other => panic!("no value of the method {other} is drawn: add it"),
         }
     }
 
     pub(crate) fn stream_request(&mut self) -> StreamRequest {
         let (rack, from) = (self.rack(), self.number());
-        match self.pick(&[0, 1, 2]) {
+        match self.pick(&[0, 1, 2, 3]) {
             0 => TailLog { rack, from }.into(),
             1 => FillReplica { rack, from }.into(),
+            2 => {
+                let since = [Since::Beginning, Since::After(self.position()), Since::Now];
+                WatchChanges { rack, from: self.pick(&since) }.into()
+            }
             _ => WatchRoutes.into(),
         }
     }
@@ -408,7 +485,14 @@ impl<'a> Source<'a> {
             })),
             "updateThing" => Reply::UpdateThing(self.thing()),
             "forgetThings" => Reply::ForgetThings(self.list(Self::thing)),
-            "settleKey" => Reply::SettleKey(self.maybe(Self::thing)),
+            "settleKey" => {
+                let settled = self.pick(&[0, 1, 2]);
+                Reply::SettleKey(match settled {
+                    0 => Settled::Nothing,
+                    1 => Settled::Thing(self.thing()),
+                    _ => Settled::Order(self.order()),
+                })
+            }
             "getThing" => {
                 Reply::GetThing(ThingRead { thing: self.thing(), applied_index: self.number() })
             }
@@ -423,12 +507,28 @@ impl<'a> Source<'a> {
                 previous: self.hash(),
                 committed_index: self.number(),
             }),
+            "withdrawThing" => Reply::WithdrawThing(self.thing()),
+            "readHistory" => Reply::ReadHistory(HistoryPage {
+                changes: self.list(Self::change),
+                total: self.number(),
+                applied_index: self.number(),
+            }),
+            "placeOrder" => Reply::PlaceOrder(self.order()),
+            "getOrder" => {
+                Reply::GetOrder(OrderRead { order: self.order(), applied_index: self.number() })
+            }
+            "listOrders" => Reply::ListOrders(OrderList {
+                orders: self.list(Self::order),
+                total: self.number(),
+                cut: self.flag(),
+                applied_index: self.number(),
+            }),
             other => panic!("no reply of the method {other} is drawn: add it"),
         })
     }
 
     fn error(&mut self) -> ApiError {
-        match self.byte() % 22 {
+        match self.byte() % 25 {
             0 => {
                 ApiError::Invalid(self.list(|s| FieldError { field: s.text(), message: s.text() }))
             }
@@ -456,6 +556,13 @@ impl<'a> Source<'a> {
             },
             19 => ApiError::OutcomeForgotten,
             20 => ApiError::TooFarBehind { rack: self.rack(), lag_ms: self.maybe(Self::number) },
+            21 => ApiError::BookNotFound { id: self.thing_id() },
+            22 => ApiError::NotForSale { id: self.thing_id() },
+            23 => ApiError::BooksUnavailable {
+                rack: self.rack(),
+                why: self.text(),
+                retry_after_s: self.number(),
+            },
             _ => ApiError::Internal { what: self.text() },
         }
     }

@@ -97,15 +97,24 @@ impl ClientKeys {
         what: impl FnOnce() -> String,
         current: impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
     ) -> Option<Outcome> {
-        let record = self.records.get(&key.id);
-        if record.is_some_and(|record| record.fingerprint != key.fingerprint) {
+        if let Some(first) = self.first_answer(key, current) {
+            return Some(first);
+        }
+        let under_way = if self.records.contains_key(&key.id) { MAX_BATCH } else { 0 };
+        (self.order.len() >= CLIENT_ANSWERS + under_way).then(|| Err(self.full(now_ms, what())))
+    }
+
+    /// The first answer under this key, or that it was given for another request.
+    pub(super) fn first_answer<'a>(
+        &self,
+        key: &ClientKey,
+        current: impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
+    ) -> Option<Outcome> {
+        let record = self.records.get(&key.id)?;
+        if record.fingerprint != key.fingerprint {
             return Some(Err(ApiError::KeyConflict));
         }
-        if let Some(kept) = record.and_then(|record| record.find(key.part)) {
-            return Some(kept.outcome(current));
-        }
-        let under_way = if record.is_some() { MAX_BATCH } else { 0 };
-        (self.order.len() >= CLIENT_ANSWERS + under_way).then(|| Err(self.full(now_ms, what())))
+        record.find(key.part).map(|kept| kept.outcome(current))
     }
 
     fn full(&self, now_ms: u64, what: String) -> ApiError {
@@ -287,7 +296,7 @@ mod tests {
             extra: BTreeMap::new(),
         };
         let id = ThingId::from_u64(id).unwrap();
-        Arc::new(Thing { id, kind: Kind::Book, tags: vec![], info, version })
+        Arc::new(Thing { id, kind: Kind::Book, tags: vec![], info, version, active: true })
     }
 
     /// The answer where the view has these things.

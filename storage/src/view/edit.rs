@@ -147,6 +147,7 @@ mod tests {
             tags: vec![],
             info,
             version: 1,
+            active: true,
         }
     }
 

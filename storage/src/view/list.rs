@@ -23,14 +23,15 @@ impl<'a> Wanted<'a> {
         Self { filter, author, words }
     }
 
-    /// Whether every thing is wanted.
+    /// Whether every thing is wanted, the withdrawn too.
     pub(super) fn is_all(&self) -> bool {
-        *self.filter == Filter::default()
+        *self.filter == Filter { inactive: true, ..Filter::default() }
     }
 
     pub(super) fn takes(&self, thing: &Thing) -> bool {
         let info = &thing.info;
-        self.filter.status.is_none_or(|status| status == info.status)
+        (thing.active || self.filter.inactive)
+            && self.filter.status.is_none_or(|status| status == info.status)
             && self.filter.tags.iter().all(|tag| thing.tags.contains(tag))
             && self.author.as_ref().is_none_or(|author| *author == info.author.to_lowercase())
             && self.has_words(thing)

@@ -147,7 +147,9 @@ impl Registry {
             | Action::Settle
             | Action::Register { .. }
             | Action::Update { .. }
-            | Action::Forget { .. } => Err(foreign("registry")),
+            | Action::Forget { .. }
+            | Action::Withdraw { .. }
+            | Action::PlaceOrder { .. } => Err(foreign("registry")),
         }
     }
 

@@ -249,7 +249,8 @@ mod tests {
             extra: BTreeMap::new(),
         };
         let id = ThingId::from_u64(1).unwrap();
-        let thing = Arc::new(Thing { id, kind: Kind::Book, tags: vec![], info, version: 1 });
+        let thing =
+            Arc::new(Thing { id, kind: Kind::Book, tags: vec![], info, version: 1, active: true });
         Ok(Applied::Forgotten(vec![thing; bytes.div_ceil(1024 * 1024)]))
     }
 

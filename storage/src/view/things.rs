@@ -1,6 +1,9 @@
-//! A rack's view: its things.
+//! A rack's view: its things, or its orders.
 
 mod keyed;
+mod listing;
+mod orders;
+mod removal;
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,17 +12,17 @@ use std::sync::Arc;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Batch, Charter, Incarnation, Info, Kind, Lineage, ListThings,
-    MAX_BATCH, MemberId, NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule,
-    Thing, ThingId, ThingList, ThingPatch, import_key,
+    Action, ApiError, Applied, Batch, Charter, Incarnation, Info, Kind, Lineage, MemberId,
+    NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule, Thing, ThingId,
+    ThingPatch, import_key,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use self::orders::Orders;
 use self::saved::Item;
 use super::client_keys::ClientKeys;
 use super::edit::{check_limits, edited, takeover};
-use super::list::{Page, Wanted};
 use super::members::{GivenUp, Members};
 use super::parts::{PartWriter, RestoreError, items};
 use super::remembered::Remembered;
@@ -52,7 +55,8 @@ pub struct Things {
     founded: Option<Founded>,
     members: Members,
     things: BTreeMap<ThingId, Arc<Thing>>,
-    /// By name and author: several copies may share a key, and the lowest id stands for them.
+    orders: Orders,
+    /// Active ones, by name and author: several copies may share a key, and the lowest id stands for them.
     by_import_key: BTreeSet<([u8; 16], ThingId)>,
     /// The last id given.
     sequence: u64,
@@ -71,6 +75,7 @@ impl PartialEq for Things {
         self.founded == other.founded
             && self.members.same(&other.members)
             && self.things == other.things
+            && self.orders == other.orders
             && self.by_import_key == other.by_import_key
             && (self.sequence, self.time_ms) == (other.sequence, other.time_ms)
             && self.applied_index == other.applied_index
@@ -80,19 +85,19 @@ impl PartialEq for Things {
 }
 
 impl Things {
-    /// The thing with this id.
+    /// The thing with this id, unless it was withdrawn.
     pub fn get(&self, id: ThingId) -> Option<&Arc<Thing>> {
-        self.things.get(&id)
+        self.things.get(&id).filter(|thing| thing.active)
     }
 
-    /// How many there are.
+    /// How many things and orders there are.
     pub fn len(&self) -> usize {
-        self.things.len()
+        self.things.len() + self.orders.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.things.is_empty()
+        self.len() == 0
     }
 
     /// The rack's name, once founded.
@@ -135,27 +140,6 @@ impl Things {
         self.founded.as_ref().map(|founded| founded.given_up).unwrap_or_default()
     }
 
-    /// A page, in id order, of about 4 MiB encoded at most: it is `cut` there.
-    pub fn list(&self, query: &ListThings) -> ThingList {
-        let wanted = Wanted::new(&query.filter);
-        let mut page = Page::new(query.after, query.offset, query.limit);
-        let total = if wanted.is_all() {
-            let from = query.after.map_or(Bound::Unbounded, Bound::Excluded);
-            for thing in self.things.range((from, Bound::Unbounded)).map(|(_, thing)| thing) {
-                page.offer(thing);
-                if page.is_full() {
-                    break;
-                }
-            }
-            self.things.len()
-        } else {
-            let matching = self.things.values().filter(|thing| wanted.takes(thing));
-            matching.inspect(|thing| page.offer(thing)).count()
-        };
-        let applied_index = self.applied_index.unwrap_or(0);
-        ThingList { things: page.things, total: total as u64, cut: page.cut, applied_index }
-    }
-
     fn act(&mut self, action: &Action) -> Outcome {
         match action {
             Action::FoundRack { rack, kind, number, founding } => {
@@ -168,17 +152,22 @@ impl Things {
                 self.members.admit_but(self.given_up(), *peer, *incarnation).map(Applied::Member)
             }
             Action::Register { thing, on_conflict } => {
-                self.open()?;
+                self.open(Kind::Book)?;
                 self.register(thing, *on_conflict)
             }
             Action::Update { id, patch, status_rule, if_version } => {
-                self.open()?;
+                self.open(Kind::Book)?;
                 self.update(*id, patch, *status_rule, *if_version)
             }
             Action::Forget { ids, if_version } => {
-                self.open()?;
+                self.open(Kind::Book)?;
                 self.forget(ids, *if_version)
             }
+            Action::Withdraw { id, if_version } => {
+                self.open(Kind::Book)?;
+                self.withdraw(*id, *if_version)
+            }
+            Action::PlaceOrder { terms } => self.place_order(terms),
             Action::Settle => Ok(Applied::Done),
             Action::ConfirmRack { rack, .. } => self.confirm(rack),
             Action::RegisterRack { .. }
@@ -224,7 +213,7 @@ impl Things {
     }
 
     fn close(&mut self, force: bool) -> Outcome {
-        let things = self.things.len() as u64;
+        let things = self.len() as u64;
         let founded = self.founded.as_mut().ok_or_else(unfounded)?;
         if things > 0 && !force && !founded.closed {
             return Err(ApiError::RackNotEmpty { rack: founded.rack.clone(), things });
@@ -233,14 +222,17 @@ impl Things {
         Ok(Applied::Done)
     }
 
-    /// Users' writes end when the rack is retired.
-    fn open(&self) -> Result<(), ApiError> {
-        match &self.founded {
-            Some(founded) if founded.closed => {
-                Err(ApiError::RackRetired { rack: founded.rack.clone() })
-            }
-            _ => Ok(()),
+    /// Users' writes are of the rack's own kind, and end when it is retired.
+    fn open(&self, kind: Kind) -> Result<Charter, ApiError> {
+        let founded = self.founded.as_ref().ok_or_else(unfounded)?;
+        if founded.closed {
+            return Err(ApiError::RackRetired { rack: founded.rack.clone() });
         }
+        if founded.kind != kind {
+            let is = format!("is a rack of kind {}, not {kind}", founded.kind);
+            return Err(ApiError::invalid("rack_id", is));
+        }
+        Ok(founded.charter)
     }
 
     fn register(&mut self, new: &NewThing, on_conflict: OnConflict) -> Outcome {
@@ -289,6 +281,7 @@ impl Things {
                 extra: new.extra.clone(),
             },
             version: 1,
+            active: true,
         };
         check_limits(&thing)?;
         Ok(thing)
@@ -301,8 +294,15 @@ impl Things {
         rule: StatusRule,
         if_version: Option<u64>,
     ) -> Outcome {
-        let thing = self.at_version(id, if_version)?.clone();
+        let thing = self.active_at(id, if_version)?.clone();
         self.change(&thing, patch, rule).map(Applied::Thing)
+    }
+
+    fn active_at(&self, id: ThingId, wanted: Option<u64>) -> Result<&Arc<Thing>, ApiError> {
+        let thing = self.at_version(id, wanted);
+        thing.and_then(
+            |thing| if thing.active { Ok(thing) } else { Err(ApiError::ThingNotFound { id }) },
+        )
     }
 
     fn at_version(&self, id: ThingId, wanted: Option<u64>) -> Result<&Arc<Thing>, ApiError> {
@@ -336,23 +336,6 @@ impl Things {
     fn put(&mut self, thing: Arc<Thing>) {
         self.dirty.insert(thing.id);
         self.things.insert(thing.id, thing);
-    }
-
-    fn forget(&mut self, ids: &[ThingId], if_version: Option<u64>) -> Outcome {
-        if ids.is_empty() || ids.len() > MAX_BATCH {
-            return Err(ApiError::invalid("ids", format!("must be 1 to {MAX_BATCH}")));
-        }
-        if ids.iter().collect::<BTreeSet<_>>().len() != ids.len() {
-            return Err(ApiError::invalid("ids", "must not repeat"));
-        }
-        let there = ids.iter().map(|id| self.at_version(*id, if_version).cloned());
-        let forgotten = there.collect::<Result<Vec<_>, _>>()?;
-        for thing in &forgotten {
-            self.by_import_key.remove(&import_entry(thing));
-            self.things.remove(&thing.id);
-            self.dirty.insert(thing.id);
-        }
-        Ok(Applied::Forgotten(forgotten))
     }
 }
 
@@ -388,6 +371,12 @@ impl View for Things {
             parts.push(&Item::Thing(thing.clone()));
             if parts.bytes() >= SLICE_BYTES {
                 return (parts.finish(), Some(id.get()));
+            }
+        }
+        for order in self.orders.above(after) {
+            parts.push(&Item::Order(order.clone()));
+            if parts.bytes() >= SLICE_BYTES {
+                return (parts.finish(), Some(order.id.get()));
             }
         }
         (parts.finish(), None)

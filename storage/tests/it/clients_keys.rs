@@ -2,8 +2,8 @@
 
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, CLIENT_KEY_MS, ClientKey, Command, Incarnation, JsonText,
-    Kind, NewThing, OnConflict, Outcome, Registered, RequestKey, Status, StatusRule, ThingId,
-    ThingPatch,
+    Kind, NewThing, OnConflict, Outcome, Registered, RequestKey, RetryKey, Status, StatusRule,
+    ThingId, ThingPatch,
 };
 use bookmesh_storage::view::{CLIENT_BYTES, Things, View};
 
@@ -111,6 +111,22 @@ fn a_batch_that_was_cut_off_is_finished_and_another_under_its_key_does_nothing()
     let again: Vec<_> = (0..3).map(|n| rack.run(part(n, "one"), add("Dune"))).collect();
     assert_eq!(again[..2], first[..]);
     assert!(matches!(again[2], Ok(Applied::Registered(Registered::Created, _))));
+}
+
+#[test]
+fn a_first_answer_is_told_without_applying_anything() {
+    let mut rack = Rack::new();
+    let named = |key: Option<ClientKey>| RequestKey::Client(key.unwrap());
+    assert_eq!(rack.view.first_answer(&named(key("create"))), None);
+    let created = rack.run(key("create"), add("Dune"));
+    rack.run(None, set(Status::CheckedOut)).unwrap();
+    assert_eq!(rack.view.first_answer(&named(key("create"))), Some(created));
+    let other = ClientKey::new("create", &[b"another request"]);
+    let conflict = Some(Err(ApiError::KeyConflict));
+    assert_eq!(rack.view.first_answer(&RequestKey::Client(other)), conflict);
+    let retry = RetryKey { session: 1, sequence: 7, part: 0 };
+    assert_eq!(rack.view.first_answer(&RequestKey::Retry(retry)), None);
+    assert_eq!(rack.view.len(), 1);
 }
 
 #[test]

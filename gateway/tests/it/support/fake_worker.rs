@@ -8,7 +8,7 @@ use bookmesh_rpc::api::{
     Action, ApiError, Batch, Charter, Command, ForgetThings, Hash, Incarnation, Info, KeyId, Kind,
     Lineage, ListThings, LogPage, LogRecord, Member, MemberRole, MemberState, MemberStatus,
     NewThing, OnConflict, RackId, RecordKind, Registered, Reply, Request, RequestId, RequestKey,
-    Status, StatusRule, StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing,
+    Settled, Status, StatusRule, StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing,
     import_key,
 };
 use bookmesh_rpc::codec;
@@ -152,7 +152,7 @@ impl FakeWorker {
         if let Some(done) = state.done.get(&key) {
             return match (done, &request) {
                 (Ok(Reply::RegisterThing(thing)), Request::SettleKey(_)) => {
-                    Ok(Reply::SettleKey(Some(thing.clone())))
+                    Ok(Reply::SettleKey(Settled::Thing(thing.clone())))
                 }
                 _ => done.clone(),
             };
@@ -172,7 +172,7 @@ impl FakeWorker {
             }
             Request::UpdateThing(change) => update(state, change).map(Reply::UpdateThing),
             Request::ForgetThings(ids) => forget(state, &ids).map(Reply::ForgetThings),
-            Request::SettleKey(_) => Ok(Reply::SettleKey(None)),
+            Request::SettleKey(_) => Ok(Reply::SettleKey(Settled::Nothing)),
             _ => unreachable!("the key was taken from one of these"),
         };
         state.done.insert(key, outcome.clone());
@@ -205,7 +205,14 @@ impl FakeWorker {
             updated_at_ms: 1_000,
             extra: new.extra,
         };
-        let thing = Arc::new(Thing { id, kind: Kind::Book, tags: new.tags, info, version: 1 });
+        let thing = Arc::new(Thing {
+            id,
+            kind: Kind::Book,
+            tags: new.tags,
+            info,
+            version: 1,
+            active: true,
+        });
         state.things.insert(id, thing.clone());
         Ok((Registered::Created, thing))
     }
@@ -247,6 +254,7 @@ impl FakeWorker {
             head_hash: state.log.last().map_or(Hash::ZERO, |record| record.hash),
             things: state.things.len() as u64,
             writable: true,
+            blocked_by: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use bookmesh_rpc::api::{Action, Batch, Command, Hash, ThingPatch};
+use bookmesh_rpc::api::{Action, Batch, Command, Hash, OrderTerms, ThingPatch};
 use bookmesh_rpc::codec;
 use serde::{Deserialize, Deserializer};
 
@@ -78,6 +78,11 @@ fn sentence(command: &Command) -> String {
         Action::Forget { ids, .. } => {
             let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
             format!("forget    {}", ids.join(", "))
+        }
+        Action::Withdraw { id, .. } => format!("withdraw  {id}"),
+        Action::PlaceOrder { terms } => {
+            let OrderTerms { book, title, quantity, unit_price, .. } = terms;
+            format!("order     {quantity} of {book} / {title} at {unit_price}")
         }
         Action::Settle => "settle    a key, taken by another rack".to_owned(),
         Action::RecoverRack { member } => format!("recover   member {member} goes on alone"),

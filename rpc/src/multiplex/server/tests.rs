@@ -80,7 +80,7 @@ impl Caller {
     async fn answer(&mut self) -> Result<Reply, ApiError> {
         loop {
             while let Some(frame) = self.decoder.frame().unwrap() {
-                if let Frame::Reply { id, body } = frame {
+                if let Frame::Reply { id, body, .. } = frame {
                     assert_eq!(id, self.last);
                     return codec::decode(&body).unwrap();
                 }

@@ -30,6 +30,16 @@ impl Things {
         }
     }
 
+    /// What a command under this key would be answered without being applied: the first answer, or
+    /// that it can't be told any more, or that the key was another request's. `None` for a key that
+    /// is new here.
+    pub fn first_answer(&self, key: &RequestKey) -> Option<Outcome> {
+        match key {
+            RequestKey::Retry(key) => self.remembered.answer(key),
+            RequestKey::Client(key) => self.clients.first_answer(key, |id| self.things.get(&id)),
+        }
+    }
+
     /// Refuses a key that could not be remembered, so that its write need not stand in the log to
     /// be refused there.
     ///

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bookmesh_rpc::api::{Thing, ThingId};
+use bookmesh_rpc::api::{Order, Thing, ThingId};
 use serde::{Deserialize, Serialize};
 
 use super::{Founded, Things, import_entry};
@@ -17,6 +17,7 @@ use crate::view::remembered::RetryItem;
 #[derive(Serialize, Deserialize)]
 pub(super) enum Item {
     Thing(Arc<Thing>),
+    Order(Arc<Order>),
     Gone(ThingId),
     Member(Admitted),
     Kept(RetryItem),
@@ -43,9 +44,10 @@ impl Things {
         while parts.bytes() < max_bytes
             && let Some(id) = self.dirty.pop_first()
         {
-            match self.things.get(&id) {
-                Some(thing) => parts.push(&Item::Thing(thing.clone())),
-                None => parts.push(&Item::Gone(id)),
+            match (self.things.get(&id), self.orders.get(id)) {
+                (Some(thing), _) => parts.push(&Item::Thing(thing.clone())),
+                (None, Some(order)) => parts.push(&Item::Order(order.clone())),
+                (None, None) => parts.push(&Item::Gone(id)),
             }
         }
     }
@@ -87,9 +89,12 @@ impl Things {
         match item {
             Item::Thing(thing) => {
                 self.restore_gone(thing.id);
-                self.by_import_key.insert(import_entry(&thing));
+                if thing.active {
+                    self.by_import_key.insert(import_entry(&thing));
+                }
                 self.things.insert(thing.id, thing);
             }
+            Item::Order(order) => self.orders.restore(order)?,
             Item::Gone(id) => self.restore_gone(id),
             Item::Member(member) => self.members.restore(member),
             Item::Kept(kept) => {

@@ -1,41 +1,31 @@
-//! The task that keeps the directory fresh: it follows the routes of one orchestrator, changes to
-//! another when that one is gone, and tells all of them each second that this gateway is there.
+//! The task that keeps the directory fresh: it follows the routes of one orchestrator, and changes
+//! to another when that one is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::{
-    Announce, Announced, GetMember, NodeRole, RackId, RackRoute, RouteTable, WatchRoutes,
-};
-use bookmesh_rpc::mesh::{Context, Items};
-use bookmesh_rpc::orks::Orks;
-use bookmesh_rpc::peer::PeerId;
-use bookmesh_rpc::reliability::Backoff;
+use crate::Mesh;
+use crate::api::{GetMember, RackId, RackRoute, RouteTable, WatchRoutes};
+use crate::mesh::{Context, Items};
+use crate::orks::Orks;
+use crate::peer::PeerId;
+use crate::reliability::Backoff;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::watch;
 
-use crate::directory::Directory;
+use super::directory::Directory;
 
 /// Time for one look into the DHT, and for opening a stream.
 const CONTACT: Duration = Duration::from_secs(3);
-/// Between two announcements; an orchestrator takes a node for gone after some of them.
-const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks whether it still answers announcements, which are made once a second.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pauses between looks for an orchestrator double from one to the other.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Follows one orchestrator after the other and announces itself to all of them, until it is
-/// dropped or the mesh is closed.
-pub(crate) async fn run(mesh: Mesh, orks: Arc<Orks>, directory: Arc<Directory>, version: String) {
-    tokio::select! {
-        () = announce(&mesh, &orks, &directory, version) => {}
-        () = follow(&mesh, &orks, &directory) => {}
-    }
-}
-
-async fn follow(mesh: &Mesh, orks: &Orks, directory: &Directory) {
+/// Follows one orchestrator after the other until it is dropped or the mesh is closed. Whether one
+/// still answers is known from the announcements that somebody makes through `orks`.
+pub(super) async fn follow(mesh: &Mesh, orks: &Orks, directory: &Directory) {
     let mut pauses = Backoff::new(MIN_PAUSE, MAX_PAUSE);
     let mut contact = mesh.contact();
     loop {
@@ -100,34 +90,14 @@ async fn read(mut items: Items<RouteTable>, directory: &Directory) -> String {
 /// so the stream alone would never tell.
 async fn silence(orks: &Orks, ork: PeerId) -> String {
     while !orks.is_silent(ork) {
-        tokio::time::sleep(ANNOUNCE_EVERY).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     "it answers no announcement".to_owned()
 }
 
-async fn announce(mesh: &Mesh, orks: &Arc<Orks>, directory: &Arc<Directory>, version: String) {
-    let now = || {
-        let (role, version, addresses) = (NodeRole::Gateway, version.clone(), mesh.addresses());
-        Arc::new(Announce { role, version, addresses, racks: Vec::new() })
-    };
-    let news = watch::Sender::new(now());
-    let saying = async {
-        loop {
-            tokio::time::sleep(ANNOUNCE_EVERY).await;
-            news.send_replace(now());
-        }
-    };
-    let directory = directory.clone();
-    let heard = move |announced: Announced| directory.set_settings(announced.settings);
-    tokio::select! {
-        () = orks.clone().announce(news.subscribe(), heard) => {}
-        () = saying => {}
-    }
-}
-
 /// Finds a rack without the orchestrators: the DHT names nodes that hold it, and the first that
 /// answers tells the rest.
-pub(crate) async fn search(
+pub(super) async fn search(
     mesh: &Mesh,
     directory: &Directory,
     rack: &RackId,

@@ -7,17 +7,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bookmesh_rpc::api::{ApiError, Consistency, RackRoute};
-use bookmesh_rpc::mesh::{CallError, Context};
-use bookmesh_rpc::peer::PeerId;
+use crate::api::{ApiError, Consistency, RackRoute};
+use crate::mesh::{CallError, Context};
+use crate::peer::PeerId;
 
-use crate::directory::Directory;
+use super::directory::Directory;
 
 /// How long new attempts are begun. A rack that lost its leader has another within two seconds;
 /// twice that and a little leaves room for a shared disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// One attempt of a small call: a member that takes longer is frozen or cut off.
 const ATTEMPT: Duration = Duration::from_secs(2);
+/// The same, where the member asks another rack and gives that as long as an attempt.
+const RELAYED: Duration = Duration::from_secs(3);
 /// How long a rack is waited for whose members' circuit breakers are all open: they open when all
 /// were lost at once, and it takes as long as a failover until they are back.
 const SHUT_PATIENCE: Duration = Duration::from_secs(2);
@@ -27,7 +29,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(400);
 
 /// Who may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whom {
+pub enum Whom {
     /// The leader: writes and linearizable reads.
     Leader,
     /// Any member: eventual reads.
@@ -36,9 +38,11 @@ pub(crate) enum Whom {
 
 /// How much time one attempt gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Size {
+pub enum Size {
     /// One thing.
     Small,
+    /// One thing, for which the rack has to ask another that may be failing over just then.
+    Relayed,
     /// A batch or a long page: half of what is left of the request's time.
     Large,
 }
@@ -47,6 +51,7 @@ impl Size {
     fn attempt(self, context: &Context) -> Duration {
         match self {
             Self::Small => ATTEMPT.min(context.remaining()),
+            Self::Relayed => RELAYED.min(context.remaining()),
             Self::Large => ATTEMPT.max(context.remaining() / 2).min(context.remaining()),
         }
     }
@@ -54,21 +59,23 @@ impl Size {
 
 /// How a rack is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct How {
-    pub(crate) whom: Whom,
-    pub(crate) size: Size,
+pub struct How {
+    /// Who may answer.
+    pub whom: Whom,
+    /// How much time one attempt gets.
+    pub size: Size,
     /// Give up early, while nothing can have been carried out: another rack will do as well.
-    pub(crate) elsewhere: bool,
+    pub elsewhere: bool,
 }
 
 impl How {
     /// Writes and linearizable reads.
-    pub(crate) const fn leader(size: Size) -> Self {
+    pub const fn leader(size: Size) -> Self {
         Self { whom: Whom::Leader, size, elsewhere: false }
     }
 
     /// Reads of this consistency.
-    pub(crate) const fn read(consistency: Consistency, size: Size) -> Self {
+    pub const fn read(consistency: Consistency, size: Size) -> Self {
         let whom = match consistency {
             Consistency::Linearizable => Whom::Leader,
             Consistency::Eventual { .. } => Whom::Anyone,
@@ -79,7 +86,7 @@ impl How {
 
 /// Why a rack gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// It answered: no.
     Refused(ApiError),
     /// No member could be reached, or none leads. The reason is for developers.
@@ -97,7 +104,7 @@ pub(crate) enum Failure {
 /// The believed leader is tried first, a member that names another is followed, and members that
 /// can't be reached are passed over. Once all were tried there is a pause, cut short by news of
 /// the routes.
-pub(crate) async fn ask<T, F, Fut>(
+pub async fn ask<T, F, Fut>(
     directory: &Directory,
     rack: &Arc<RackRoute>,
     context: &Context,
@@ -297,7 +304,7 @@ const fn may_have_been_carried_out(error: &CallError) -> bool {
 mod tests {
     use std::sync::Mutex;
 
-    use bookmesh_rpc::api::{Kind, RackId, RouteTable, ThingId};
+    use crate::api::{Kind, RackId, RouteTable, ThingId};
 
     use super::*;
 

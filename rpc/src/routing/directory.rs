@@ -1,13 +1,13 @@
-//! Where every rack is, as far as this gateway knows. Read by every request, so a read is one
+//! Where every rack is, as far as this node knows. Read by every request, so a read is one
 //! short lock and one reference count; replaced whole, never changed in place.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bookmesh_rpc::api::{
+use crate::api::{
     Kind, MAX_RACKS_OF_A_TYPE, MemberStatus, RackId, RackRoute, RouteTable, Settings,
 };
-use bookmesh_rpc::peer::PeerId;
+use crate::peer::PeerId;
 use tokio::sync::watch;
 
 /// Racks that are remembered although no orchestrator names them: more than this, books and
@@ -16,13 +16,14 @@ const MAX_REMEMBERED: usize = 2 * MAX_RACKS_OF_A_TYPE as usize;
 
 /// Every rack, by name and by number.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
+pub struct Table {
     by_number: Vec<Arc<RackRoute>>,
     by_id: HashMap<RackId, Arc<RackRoute>>,
 }
 
 impl Table {
-    pub(crate) fn new(racks: impl IntoIterator<Item = RackRoute>) -> Self {
+    /// A table of these.
+    pub fn new(racks: impl IntoIterator<Item = RackRoute>) -> Self {
         Self::of(racks.into_iter().map(Arc::new))
     }
 
@@ -34,23 +35,24 @@ impl Table {
         Self { by_number, by_id }
     }
 
-    pub(crate) fn rack(&self, id: &RackId) -> Option<&Arc<RackRoute>> {
+    /// The rack with this name.
+    pub fn rack(&self, id: &RackId) -> Option<&Arc<RackRoute>> {
         self.by_id.get(id)
     }
 
     /// The rack that made the things of this kind whose ids begin with `number`.
-    pub(crate) fn numbered(&self, kind: Kind, number: u32) -> Option<&Arc<RackRoute>> {
+    pub fn numbered(&self, kind: Kind, number: u32) -> Option<&Arc<RackRoute>> {
         let at = self.by_number.partition_point(|rack| place(rack) < (kind, number));
         self.by_number.get(at).filter(|rack| place(rack) == (kind, number))
     }
 
     /// Racks of a kind, by number.
-    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<RackRoute>> {
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<RackRoute>> {
         self.by_number.iter().filter(move |rack| rack.kind == kind)
     }
 
     /// All racks, by kind and number.
-    pub(crate) fn all(&self) -> &[Arc<RackRoute>] {
+    pub fn all(&self) -> &[Arc<RackRoute>] {
         &self.by_number
     }
 }
@@ -79,44 +81,50 @@ fn place(rack: &RackRoute) -> (Kind, u32) {
 
 /// The table, and whether an orchestrator keeps it fresh right now.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Knowledge {
-    pub(crate) table: Arc<Table>,
+pub struct Knowledge {
+    /// Where every rack is.
+    pub table: Arc<Table>,
     /// An orchestrator's stream is open: what neither it nor one before it named does not exist.
-    pub(crate) live: bool,
+    pub live: bool,
     /// An orchestrator told its table at least once: what there is beside it is new.
-    pub(crate) told: bool,
+    pub told: bool,
 }
 
 /// The current knowledge; everything that learns something writes here.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub struct Directory {
     knowledge: watch::Sender<Knowledge>,
     settings: Mutex<Settings>,
 }
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    /// Knows nothing yet.
+    pub fn new() -> Self {
         Self { knowledge: watch::Sender::new(Knowledge::default()), settings: Mutex::default() }
     }
 
     /// What holds for the whole mesh, as an orchestrator said last.
-    pub(crate) fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_settings(&self, settings: Settings) {
+    /// Takes what an orchestrator said.
+    pub fn set_settings(&self, settings: Settings) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
-    pub(crate) fn knowledge(&self) -> Knowledge {
+    /// What is known now.
+    pub fn knowledge(&self) -> Knowledge {
         self.knowledge.borrow().clone()
     }
 
-    pub(crate) fn table(&self) -> Arc<Table> {
+    /// The table as it is now.
+    pub fn table(&self) -> Arc<Table> {
         self.knowledge.borrow().table.clone()
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<Knowledge> {
+    /// Sees every change.
+    pub fn changes(&self) -> watch::Receiver<Knowledge> {
         self.knowledge.subscribe()
     }
 
@@ -126,7 +134,7 @@ impl Directory {
     /// newer leader said of itself is kept, and so are racks that it does not name. They have no
     /// leader then; a list over all racks still asks their members, so that what does not answer
     /// is missed and not left out. Racks that it says are retired are dropped.
-    pub(crate) fn replace(&self, routes: RouteTable) {
+    pub fn replace(&self, routes: RouteTable) {
         self.knowledge.send_modify(|knowledge| {
             let old = knowledge.table.clone();
             let retired: HashSet<_> = routes.retired.into_iter().collect();
@@ -145,12 +153,12 @@ impl Directory {
     }
 
     /// The orchestrator is gone; its last table stays.
-    pub(crate) fn detach(&self) {
+    pub fn detach(&self) {
         self.knowledge.send_if_modified(|knowledge| std::mem::take(&mut knowledge.live));
     }
 
     /// A member named the leader. Only a hint: the term stays, so that news of it win.
-    pub(crate) fn believe(&self, rack: &RackId, leader: PeerId) {
+    pub fn believe(&self, rack: &RackId, leader: PeerId) {
         self.put(rack, |route| {
             let news = route.leader != Some(leader);
             route.leader = Some(leader);
@@ -159,7 +167,7 @@ impl Directory {
     }
 
     /// A member told how its rack stands.
-    pub(crate) fn learn(&self, status: &MemberStatus) -> Option<Arc<RackRoute>> {
+    pub fn learn(&self, status: &MemberStatus) -> Option<Arc<RackRoute>> {
         let number = status.charter?.number;
         let known = self.table().rack(&status.rack).cloned();
         let learned = RackRoute {

@@ -1,0 +1,83 @@
+//! The feeds of this gateway, one for each rack that has readers, and how many readers there may be.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bookmesh_rpc::api::{Consistency, Filter, ListThings, RackId, RackRoute};
+use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::routing::Routing;
+use bookmesh_rpc::routing::leader::{How, Size};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::feed::Feed;
+use crate::app::App;
+use crate::http_error::HttpError;
+
+/// Readers of one gateway. Each costs a connection, and a few kilobytes while it waits.
+const MAX_READERS: usize = 1_000;
+/// Readers that catch up at the same time: each has a stream of its own from a worker, of which a
+/// worker gives 64 to one gateway, tails of logs included.
+const MAX_CATCHING_UP: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(super) routing: Arc<Routing>,
+    feeds: Mutex<HashMap<RackId, Weak<Feed>>>,
+    readers: Arc<Semaphore>,
+    pub(super) catching_up: Arc<Semaphore>,
+}
+
+impl Hub {
+    pub(crate) fn new(routing: Arc<Routing>) -> Arc<Self> {
+        Arc::new(Self {
+            routing,
+            feeds: Mutex::default(),
+            readers: Arc::new(Semaphore::new(MAX_READERS)),
+            catching_up: Arc::new(Semaphore::new(MAX_CATCHING_UP)),
+        })
+    }
+
+    /// A place for one more reader.
+    ///
+    /// # Errors
+    /// 503 when all are taken.
+    pub(super) fn enter(self: Arc<Self>) -> Result<OwnedSemaphorePermit, HttpError> {
+        self.readers.clone().try_acquire_owned().map_err(|_| {
+            HttpError::unavailable(format!("this gateway has {MAX_READERS} readers of events"))
+        })
+    }
+
+    /// A rack's feed; it lives as long as somebody holds it.
+    pub(super) fn feed(&self, rack: &Arc<RackRoute>) -> Arc<Feed> {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(feed) = feeds.get(&rack.id).and_then(Weak::upgrade) {
+            return feed;
+        }
+        feeds.retain(|_, feed| feed.strong_count() > 0);
+        let feed = Arc::new(Feed::start(self.routing.clone(), rack.clone()));
+        feeds.insert(rack.id.clone(), Arc::downgrade(&feed));
+        feed
+    }
+}
+
+/// The last entry of a rack's log that its leader has applied.
+///
+/// # Errors
+/// When the rack does not answer.
+pub(super) async fn end(
+    app: &App,
+    rack: &Arc<RackRoute>,
+    context: &Context,
+) -> Result<u64, HttpError> {
+    let count = ListThings {
+        rack: rack.id.clone(),
+        filter: Filter::default(),
+        after: None,
+        offset: 0,
+        limit: 0,
+        consistency: Consistency::Linearizable,
+    };
+    let list = app.ask(rack, context, How::leader(Size::Small), count).await?;
+    Ok(list.applied_index)
+}

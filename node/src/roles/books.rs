@@ -1,0 +1,331 @@
+//! The books, as a worker of orders sees them: racks of another kind, asked over the mesh. Each
+//! has a circuit breaker. One that gave no answer again and again is left alone: its orders are
+//! refused at once, and a question in the background finds out when it is back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bookmesh_rpc::Mesh;
+use bookmesh_rpc::api::{
+    ApiError, Consistency, GetThing, Kind, RackId, RackRoute, Thing, ThingId, ThingRead,
+};
+use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::orks::Orks;
+use bookmesh_rpc::reliability::{Breaker, BreakerConfig, BreakerState};
+use bookmesh_rpc::routing::Routing;
+use bookmesh_rpc::routing::leader::{Failure, How, Size};
+use futures::future::join_all;
+use metrics::{Counter, Gauge, counter, gauge};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::timeout_at;
+
+/// What one order waits for its book at most. A rack that loses its leader has another after 1.3 s:
+/// an order that comes just then is late, and not refused.
+const READ: Duration = Duration::from_secs(2);
+/// A rack that had less time than this and gave no answer did not fail: its asker was in a hurry.
+const FAIR: Duration = Duration::from_millis(500);
+/// Three orders in a row that each waited longer than a failover takes. Orders come together, so a
+/// rack that is gone opens it after about 2 s, and after 6 s if one client alone asks. It is tried
+/// again twice a second at first: that is how long orders are refused for nothing at most, should
+/// it open during a slow failover.
+const BREAKER: BreakerConfig = BreakerConfig {
+    failures: 3,
+    shortest: Duration::from_millis(500),
+    longest: Duration::from_secs(3),
+};
+/// What a question in the background gets: a rack that is well answers in milliseconds.
+const PROBE: Duration = Duration::from_secs(1);
+/// How often it is looked which open breaker is to be tried.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Orders that ask one rack at the same time, as many as the mesh has calls in flight between two
+/// nodes: more are Busy.
+const MAX_ASKING: usize = 1_024;
+
+/// Reads books, and knows which of their racks don't answer.
+pub struct Books {
+    routing: Routing,
+    /// Those that were asked and that the directory knows.
+    racks: Mutex<BTreeMap<RackId, Arc<BookRack>>>,
+    /// A breaker has opened.
+    opened: Notify,
+}
+
+/// How the breaker of one rack stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which rack.
+    pub rack: RackId,
+    /// What it does with orders.
+    pub state: BreakerState,
+    /// Since when it is closed, or is not.
+    pub since: SystemTime,
+}
+
+impl Books {
+    /// Knows no rack until [`Books::run`] does. Whether an orchestrator still answers is known from
+    /// the announcements that somebody makes through `orks`.
+    pub fn new(mesh: Mesh, orks: Arc<Orks>) -> Arc<Self> {
+        let routing = Routing::new(mesh, orks);
+        Arc::new(Self { routing, racks: Mutex::default(), opened: Notify::new() })
+    }
+
+    /// Follows the routes, and tries racks whose breaker is open, until it is dropped or the mesh
+    /// is closed.
+    pub async fn run(self: Arc<Self>) {
+        tokio::select! {
+            () = self.routing.follow() => {}
+            () = self.watch_open() => {}
+        }
+    }
+
+    /// The book as it is now, by its rack's leader.
+    ///
+    /// # Errors
+    /// No such book; its rack could not be asked, or was not; busy.
+    pub async fn read(&self, id: ThingId, context: &Context) -> Result<Arc<Thing>, ApiError> {
+        // What is left is for the order's own log, and the way back.
+        let within = READ.min(context.remaining() / 4 * 3);
+        let context = &Context { deadline: Instant::now() + within, ..context.clone() };
+        let route = self.route(id, context).await?;
+        let rack = self.rack(&route.id);
+        let mut shown = rack.shown.subscribe();
+        if shown.borrow().state != BreakerState::Closed {
+            return Err(rack.refusal());
+        }
+        let _place = rack.places.try_acquire().map_err(|_| ApiError::Busy)?;
+        let answer = tokio::select! {
+            answer = self.ask(&route, id, context) => answer,
+            // Others found out what this one would wait for.
+            Ok(_) = shown.wait_for(|shown| shown.state != BreakerState::Closed) => {
+                return Err(rack.refusal());
+            }
+        };
+        if rack.note(&answer, within) {
+            self.opened.notify_one();
+        }
+        match answer {
+            Ok(read) => Ok(read.thing),
+            Err(Failure::Refused(ApiError::ThingNotFound { .. } | ApiError::RackRetired { .. })) => {
+                Err(ApiError::BookNotFound { id })
+            }
+            Err(failure) => {
+                tracing::debug!(rack = %rack.id, ?failure, "it was asked for a book");
+                Err(rack.refusal())
+            }
+        }
+    }
+
+    /// The racks whose breaker is not closed.
+    pub fn blocked(&self) -> Vec<RackId> {
+        let racks = lock(&self.racks);
+        let blocked = racks.values().filter(|rack| rack.is_blocked());
+        blocked.map(|rack| rack.id.clone()).collect()
+    }
+
+    /// How every breaker stands.
+    pub fn standings(&self) -> Vec<Standing> {
+        let racks = lock(&self.racks);
+        let standing = |rack: &Arc<BookRack>| {
+            let Shown { state, since } = *rack.shown.borrow();
+            Standing { rack: rack.id.clone(), state, since }
+        };
+        racks.values().map(standing).collect()
+    }
+
+    /// Where the book with this id is.
+    async fn route(&self, id: ThingId, context: &Context) -> Result<Arc<RackRoute>, ApiError> {
+        let number = id.rack_number();
+        let directory = self.routing.directory();
+        // A worker that has just started has heard of no rack yet.
+        let mut changes = directory.changes();
+        let told = changes
+            .wait_for(|known| known.told || known.table.numbered(Kind::Book, number).is_some());
+        // Running out of time is found below.
+        let _ = timeout_at(context.deadline.into(), told).await;
+        let known = directory.knowledge();
+        match known.table.numbered(Kind::Book, number) {
+            Some(route) => Ok(route.clone()),
+            None if known.live => Err(ApiError::BookNotFound { id }),
+            None => Err(ApiError::BooksUnavailable {
+                rack: format!("number-{number}").parse()?,
+                why: "no orchestrator has told where it is".into(),
+                retry_after_s: 1,
+            }),
+        }
+    }
+
+    /// The rack's breaker and places. Those of racks that the directory knows no more go.
+    fn rack(&self, id: &RackId) -> Arc<BookRack> {
+        let mut racks = lock(&self.racks);
+        if let Some(rack) = racks.get(id) {
+            return rack.clone();
+        }
+        let table = self.routing.directory().table();
+        racks.retain(|known, _| table.rack(known).is_some());
+        racks.entry(id.clone()).or_insert_with(|| Arc::new(BookRack::new(id.clone()))).clone()
+    }
+
+    async fn ask(
+        &self,
+        route: &Arc<RackRoute>,
+        id: ThingId,
+        context: &Context,
+    ) -> Result<ThingRead, Failure> {
+        let request =
+            GetThing { rack: route.id.clone(), id, consistency: Consistency::Linearizable };
+        self.routing.ask(route, context, How::leader(Size::Small), request).await
+    }
+
+    async fn watch_open(&self) {
+        loop {
+            let open: Vec<_> =
+                lock(&self.racks).values().filter(|rack| rack.is_blocked()).cloned().collect();
+            if open.is_empty() {
+                self.opened.notified().await;
+                continue;
+            }
+            let now = Instant::now();
+            let due = open.iter().filter(|rack| rack.breaker.allows(now));
+            // As many as there are book racks that fail, each asked once.
+            join_all(due.map(|rack| self.probe(rack))).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Asks for the rack's first book: whether it is there or not, the answer is its leader's.
+    async fn probe(&self, rack: &BookRack) {
+        rack.show();
+        let table = self.routing.directory().table();
+        let Some(route) = table.rack(&rack.id) else {
+            lock(&self.racks).remove(&rack.id);
+            return rack.forget();
+        };
+        let Ok(first) = ThingId::new(route.number, 1) else { return };
+        let answer = self.ask(route, first, &Context::within(PROBE)).await;
+        rack.note(&answer, PROBE);
+    }
+}
+
+/// What is shown of a breaker.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    state: BreakerState,
+    since: SystemTime,
+}
+
+/// One rack of books.
+struct BookRack {
+    id: RackId,
+    breaker: Breaker,
+    shown: watch::Sender<Shown>,
+    /// For orders that ask it.
+    places: Semaphore,
+    gauge: Gauge,
+    opened: Counter,
+}
+
+impl BookRack {
+    fn new(id: RackId) -> Self {
+        let dependency = id.to_string();
+        let gauge = gauge!("circuit_breaker_state", "dependency" => dependency.clone());
+        let opened = counter!("circuit_breaker_opened_total", "dependency" => dependency);
+        gauge.set(level(BreakerState::Closed));
+        opened.absolute(0);
+        let shown = Shown { state: BreakerState::Closed, since: SystemTime::now() };
+        Self {
+            id,
+            breaker: Breaker::new(BREAKER),
+            shown: watch::Sender::new(shown),
+            places: Semaphore::new(MAX_ASKING),
+            gauge,
+            opened,
+        }
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.shown.borrow().state != BreakerState::Closed
+    }
+
+    /// Teaches the breaker what came of asking the rack, which had so much time; true when that
+    /// opened it.
+    fn note(&self, answer: &Result<ThingRead, Failure>, within: Duration) -> bool {
+        let opened = if is_answer(answer) {
+            if self.breaker.succeeded() {
+                tracing::info!(rack = %self.id, "it answers again: orders of its books are taken");
+            }
+            false
+        } else {
+            within >= FAIR && self.breaker.failed(Instant::now())
+        };
+        if opened {
+            let why = answer.as_ref().err();
+            tracing::warn!(
+                rack = %self.id, ?why,
+                "it does not answer: orders of its books are refused until it does"
+            );
+            self.opened.increment(1);
+        }
+        self.show();
+        opened
+    }
+
+    /// Shows the breaker's state where it is looked at.
+    fn show(&self) {
+        self.shown.send_if_modified(|shown| {
+            let state = self.breaker.state();
+            if state == shown.state {
+                return false;
+            }
+            let closed = |state| state == BreakerState::Closed;
+            if closed(state) != closed(shown.state) {
+                shown.since = SystemTime::now();
+            }
+            shown.state = state;
+            self.gauge.set(level(state));
+            true
+        });
+    }
+
+    /// The rack is no more.
+    fn forget(&self) {
+        self.gauge.set(level(BreakerState::Closed));
+    }
+
+    fn refusal(&self) -> ApiError {
+        let why = match self.shown.borrow().state {
+            BreakerState::Closed => "it did not answer in time",
+            BreakerState::HalfOpen | BreakerState::Open => "it did not answer of late",
+        };
+        let wait = self.breaker.wait(Instant::now());
+        let retry_after_s = wait.as_secs() + 1;
+        ApiError::BooksUnavailable { rack: self.id.clone(), why: why.into(), retry_after_s }
+    }
+}
+
+/// Whether the rack answered: a "no" is an answer.
+const fn is_answer(answer: &Result<ThingRead, Failure>) -> bool {
+    match answer {
+        Ok(_) => true,
+        Err(Failure::Refused(error)) => !matches!(error, ApiError::Internal { .. }),
+        Err(
+            Failure::Unavailable(_)
+            | Failure::Untouched(_)
+            | Failure::NoAnswer(_)
+            | Failure::Fault(_),
+        ) => false,
+    }
+}
+
+/// As the metric has it.
+const fn level(state: BreakerState) -> f64 {
+    match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
