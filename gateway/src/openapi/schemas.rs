@@ -81,6 +81,9 @@ pub(crate) struct Thing {
     /// 1 at first, one more with every change; what `ETag` shows.
     #[schema(minimum = 1)]
     version: u64,
+    /// There, and false, once the book was withdrawn.
+    #[schema(schema_with = forms::no, required = false)]
+    active: bool,
 }
 
 pub(crate) fn thing() -> Value {
@@ -214,6 +217,24 @@ schema! {
         &["books"],
         "Up to 1,000 books. Without a `rack_id` they go to the first rack, always the same.",
     );
+    /// The body of `POST /v1/books`.
+    NewV1Book = exact(
+        &[
+            ("title", forms::name().into()),
+            ("author", forms::author().into()),
+            ("price", forms::given_price().into()),
+        ],
+        &["title", "author", "price"],
+        "A book to be.",
+    );
+    /// The body of `PUT /v1/books/{id}`.
+    V1BookChange = v1_book_change();
+    /// The body of `POST /v1/orders`.
+    NewOrder = exact(
+        &[("book_id", forms::given_id().into()), ("quantity", forms::quantity().into())],
+        &["book_id", "quantity"],
+        "Which book, and how many.",
+    );
     /// The body of `PUT /settings`.
     SettingsChange = settings_change();
     /// The body of `POST /racks/{id}/recover`.
@@ -236,6 +257,18 @@ fn books_of_a_batch() -> RefOr<Schema> {
     books.description(Some(about)).build().into()
 }
 
+fn v1_book_change() -> RefOr<Schema> {
+    let object = ObjectBuilder::new()
+        .property("title", forms::name())
+        .property("author", forms::author())
+        .property("price", forms::given_price())
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+        .min_properties(Some(1));
+    let about = "What is given changes. What can't be changed (`id`, `active`, the times) may be \
+                 sent back as it is.";
+    object.description(Some(about)).build().into()
+}
+
 fn settings_change() -> RefOr<Schema> {
     let object = ObjectBuilder::new()
         .property("rack_replicas", forms::replicas())
@@ -255,6 +288,12 @@ pub(crate) struct LogCommand {
     action: String,
     #[schema(schema_with = detail)]
     detail: (),
+}
+
+/// What was given, of a change.
+pub(crate) fn changes() -> Object {
+    let about = "What was given, by field; null where a key was removed.";
+    ObjectBuilder::new().schema_type(Type::Object).description(Some(about)).build()
 }
 
 /// `detail` of a logged command: what it holds depends on the action.
