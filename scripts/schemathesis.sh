@@ -57,8 +57,9 @@ run() {
 
 # Everything but what would end the rest: a rack that is retired is gone for good, and a stream has
 # no end that could be waited for.
-run --exclude-operation-id retireRack --exclude-operation-id tailLog
+run --exclude-operation-id retireRack --exclude-operation-id tailLog \
+    --exclude-operation-id streamEvents
 # Requests that are refused get an answer with an end from a stream's route too.
-run --include-operation-id tailLog --mode negative --phases coverage,fuzzing
+run --include-operation-id tailLog --include-operation-id streamEvents --mode negative --phases coverage,fuzzing
 # The last: what happens to the racks hurts nobody any more.
 run --include-operation-id retireRack --phases examples,coverage,fuzzing

@@ -31,6 +31,7 @@ mod racks_go_on_without_orchestrators;
 mod scaling_down_and_up_loses_nothing;
 #[path = "../support/mod.rs"]
 mod support;
+mod the_api_guide_is_true;
 mod the_leader_is_killed_five_times;
 mod tidy;
 mod two_registries_are_not_mixed;
