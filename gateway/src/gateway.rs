@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::HeaderValue;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::RackId;
 use bookmesh_rpc::orks::Orks;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::app::App;
 use crate::call::Limits;
@@ -30,8 +28,6 @@ pub struct GatewayConfig {
     pub max_payload_bytes: usize,
     /// From a request's head to its answer.
     pub request_timeout: Duration,
-    /// Origins that browsers may call from, separated by commas; `*` is any, none is none.
-    pub cors_origin: Option<String>,
     /// Voters that each rack aims for, by which `/health` judges, unless the mesh's settings say.
     pub replicas: usize,
     /// Errors tell developers more: which peer failed, and how. Never causes of internal errors.
@@ -45,7 +41,6 @@ impl Default for GatewayConfig {
         Self {
             max_payload_bytes: 1024 * 1024,
             request_timeout: Duration::from_secs(15),
-            cors_origin: None,
             replicas: 3,
             detailed_errors: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,11 +80,7 @@ impl Gateway {
             detailed: self.config.detailed_errors,
         };
         let ops = ops::routes(self.health_source(), self.config.version.clone());
-        let router = routes::closed(ops.merge(routes::router(self.app.clone(), limits)), limits);
-        match &self.config.cors_origin {
-            Some(origins) => router.layer(cors(origins)),
-            None => router,
-        }
+        routes::closed(ops.merge(routes::router(self.app.clone(), limits)), limits)
     }
 
     /// What `/health` and `/ready` answer from.
@@ -119,14 +110,4 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.follower.abort();
     }
-}
-
-fn cors(origins: &str) -> CorsLayer {
-    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any);
-    let origins = || origins.split(',').map(str::trim);
-    if origins().any(|origin| origin == "*") {
-        return layer.allow_origin(Any);
-    }
-    let origins = origins().filter_map(|origin| HeaderValue::from_str(origin).ok());
-    layer.allow_origin(AllowOrigin::list(origins))
 }
