@@ -1,3 +1,4 @@
+pub(crate) mod edge;
 pub(crate) mod fake_ork;
 pub(crate) mod fake_worker;
 pub(crate) mod http;
