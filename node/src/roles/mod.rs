@@ -16,6 +16,7 @@
 //! | [`recover`] | one member goes on alone, by an operator's decision |
 //! | [`survey`] | how the members on other nodes stand |
 //! | [`things`] | reads and writes of a rack's things |
+//! | `changes` | the histories of things, and changes as they come |
 //! | `orders` | reads and writes of a rack's orders |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
 //! | [`client_only`] | what a node answers that only asks |
@@ -29,6 +30,7 @@
 
 pub mod announce;
 pub mod base;
+mod changes;
 pub mod client_only;
 pub mod disk;
 pub mod fill;

@@ -136,9 +136,10 @@ impl Worker {
             Request::ListOrders(list) => {
                 Reply::ListOrders(self.rack(&list.rack)?.list_orders(list).await?)
             }
-            Request::PlaceOrder(_) | Request::ReadHistory(_) => {
-                return Err(not_served(request.method()));
+            Request::ReadHistory(read) => {
+                Reply::ReadHistory(self.rack(&read.rack)?.history(read).await?)
             }
+            Request::PlaceOrder(_) => return Err(not_served(request.method())),
             Request::RecoverRack(recover) => {
                 let rack = self.rack(&recover.rack)?.clone();
                 Reply::RecoverRack(rack.recover(id, recover).await?)
@@ -189,9 +190,10 @@ impl Service for Worker {
                 StreamRequest::FillReplica(fill) => {
                     self.rack(&fill.rack)?.fill_replica(fill, items).await
                 }
-                StreamRequest::WatchRoutes(_) | StreamRequest::WatchChanges(_) => {
-                    Err(not_served(request.method()))
+                StreamRequest::WatchChanges(watch) => {
+                    self.rack(&watch.rack)?.clone().watch_changes(watch, items).await
                 }
+                StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
             }
         })
     }
