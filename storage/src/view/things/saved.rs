@@ -7,6 +7,7 @@ use bookmesh_rpc::api::{Order, Thing, ThingId};
 use serde::{Deserialize, Serialize};
 
 use super::{Founded, Things, import_entry};
+use crate::view::changes::ChangesItem;
 use crate::view::client_keys::ClientItem;
 use crate::view::floors::Floors;
 use crate::view::members::Admitted;
@@ -19,6 +20,7 @@ pub(super) enum Item {
     Thing(Arc<Thing>),
     Order(Arc<Order>),
     Gone(ThingId),
+    Changes(ChangesItem),
     Member(Admitted),
     Kept(RetryItem),
     /// A thing that the key before it forgot.
@@ -96,6 +98,7 @@ impl Things {
             }
             Item::Order(order) => self.orders.restore(order)?,
             Item::Gone(id) => self.restore_gone(id),
+            Item::Changes(changes) => self.changes.restore(changes)?,
             Item::Member(member) => self.members.restore(member),
             Item::Kept(kept) => {
                 let things = &self.things;
@@ -134,6 +137,7 @@ impl Things {
                 self.remembered.restore_end(remembered_from, floors);
                 self.clients.restore_end(clients);
                 self.members.set_saved();
+                self.changes.set_saved();
             }
         }
         Ok(())
