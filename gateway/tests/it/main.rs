@@ -25,3 +25,4 @@ mod racks_are_retired;
 mod settings_hold_for_the_mesh;
 mod slow_readers_are_cut_off;
 mod support;
+mod the_document_is_true;

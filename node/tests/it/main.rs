@@ -36,6 +36,7 @@ mod scaling_down_and_up_loses_nothing;
 mod slow_requests_say_where_their_time_went;
 #[path = "../support/mod.rs"]
 mod support;
+mod the_api_guide_is_true;
 mod the_leader_is_killed_five_times;
 mod tidy;
 mod two_registries_are_not_mixed;

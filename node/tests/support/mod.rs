@@ -2,12 +2,14 @@
 
 pub mod api;
 pub mod asker;
+pub mod guide;
 pub mod lan;
 pub mod lan_mesh;
 pub mod mesh;
 pub mod probe;
 pub mod process;
 pub mod rack;
+pub mod shown;
 pub mod writers;
 
 pub use api::Api;
