@@ -106,9 +106,9 @@ impl Books {
         }
         match answer {
             Ok(read) => Ok(read.thing),
-            Err(Failure::Refused(ApiError::ThingNotFound { .. } | ApiError::RackRetired { .. })) => {
-                Err(ApiError::BookNotFound { id })
-            }
+            Err(Failure::Refused(
+                ApiError::ThingNotFound { .. } | ApiError::RackRetired { .. },
+            )) => Err(ApiError::BookNotFound { id }),
             Err(failure) => {
                 tracing::debug!(rack = %rack.id, ?failure, "it was asked for a book");
                 Err(rack.refusal())

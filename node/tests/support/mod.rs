@@ -8,6 +8,7 @@ pub mod mesh;
 pub mod probe;
 pub mod process;
 pub mod rack;
+pub mod shop;
 pub mod writers;
 
 pub use api::Api;
