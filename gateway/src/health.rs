@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bookmesh_rpc::api::{NodeRole, RackId};
 use bookmesh_rpc::mesh::BoxFuture;
@@ -45,6 +45,11 @@ pub struct Health {
     pub services: BTreeMap<&'static str, Wellness>,
     /// The racks that it holds or, for a gateway, routes to.
     pub racks: Vec<RackHealth>,
+    /// Of a worker of orders: how the circuit breaker towards each rack of books stands that it
+    /// has asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub breakers: Vec<BreakerHealth>,
     /// What it lacks besides, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -71,6 +76,21 @@ pub struct RackHealth {
     /// What it lacks, for people; none when it is healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// How a circuit breaker stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BreakerHealth {
+    /// The rack that is asked through it.
+    #[schema(schema_with = forms::rack)]
+    pub dependency: RackId,
+    /// `closed`: it is asked; `open`: what needs it is refused at once; `half-open`: likewise, and
+    /// it is being tried.
+    pub state: &'static str,
+    /// Since when it is closed, or is not.
+    #[serde(serialize_with = "time")]
+    #[schema(schema_with = forms::time)]
+    pub since: SystemTime,
 }
 
 /// Who knows how a node is. Asked once a second at most.
@@ -118,6 +138,10 @@ fn role_name<S: serde::Serializer>(role: &NodeRole, serializer: S) -> Result<S::
     serializer.serialize_str(role.name())
 }
 
+fn time<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
 fn text<S, T>(value: &T, serializer: S) -> Result<S::Ok, S::Error>
 where
     S: serde::Serializer,
@@ -144,6 +168,7 @@ mod tests {
                     peer_id: PeerId::from_bytes([1; 32]),
                     services: BTreeMap::new(),
                     racks: Vec::new(),
+                    breakers: Vec::new(),
                     reason: None,
                 }
             })
@@ -151,6 +176,21 @@ mod tests {
         fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
             Box::pin(async { Ok(()) })
         }
+    }
+
+    #[test]
+    fn a_breaker_says_since_when() {
+        let breaker = BreakerHealth {
+            dependency: "book-rack-001".parse().unwrap(),
+            state: "open",
+            since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_500),
+        };
+        let shown = serde_json::to_value(breaker).unwrap();
+        let since = "1970-01-01T00:00:01.500Z";
+        let expected = serde_json::json!(
+            {"dependency": "book-rack-001", "state": "open", "since": since}
+        );
+        assert_eq!(shown, expected);
     }
 
     #[tokio::test]

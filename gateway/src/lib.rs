@@ -89,6 +89,6 @@ mod write_key;
 pub use axum::Router;
 pub use edge::{EdgeConfig, Origins, RateLimit, TrustedProxies};
 pub use gateway::{Gateway, GatewayConfig, MAX_PAYLOAD_LIMIT_BYTES};
-pub use health::{Health, HealthSource, RackHealth, Wellness};
+pub use health::{BreakerHealth, Health, HealthSource, RackHealth, Wellness};
 pub use ops::ops_router;
 pub use serve::{ServeConfig, serve};

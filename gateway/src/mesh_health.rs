@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bookmesh_rpc::api::{Kind, NodeRole};
+use bookmesh_rpc::api::{Kind, NodeRole, RackId};
 use bookmesh_rpc::mesh::{BoxFuture, Contact, Context};
 
 use crate::app::App;
 use crate::health::{Health, HealthSource, RackHealth, Wellness};
 use crate::racks::{self, RackJson};
 
+/// Racks that one reason names.
+const NAMED: usize = 3;
 /// Time for asking all racks.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -62,6 +64,7 @@ impl MeshHealth {
             peer_id: self.app.mesh.peer_id(),
             services,
             racks,
+            breakers: Vec::new(),
             reason: None,
         }
     }
@@ -101,6 +104,9 @@ fn lack(rack: &RackJson, voters: usize) -> Option<String> {
     if rack.writable == Some(false) {
         return Some("its leader's disk is full: it takes no writes".to_owned());
     }
+    if let Some(blocked) = blocked(&rack.blocked_by) {
+        return Some(blocked);
+    }
     if voters < rack.wanted {
         return Some(format!("{voters} of {} voters answer", rack.wanted));
     }
@@ -109,6 +115,23 @@ fn lack(rack: &RackJson, voters: usize) -> Option<String> {
         Some(number) => format!("the disk of member {number} is full"),
         None => "the disk of a member is full".to_owned(),
     })
+}
+
+/// What a rack lacks that does not reach these.
+fn blocked(by: &[RackId]) -> Option<String> {
+    let names: Vec<_> = by.iter().take(NAMED).map(RackId::as_str).collect();
+    let names = names.join(", ");
+    match by.len() {
+        0 => None,
+        1 => Some(format!("{names} does not answer: orders of its books are refused")),
+        count if count <= NAMED => {
+            Some(format!("{names} do not answer: orders of their books are refused"))
+        }
+        count => Some(format!(
+            "{names} and {} more do not answer: orders of their books are refused",
+            count - NAMED
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +177,24 @@ mod tests {
         let (status, why) = of(true, [("leader", true), gone, gone]);
         assert_eq!(status, Wellness::Unhealthy);
         assert_eq!(why, "no majority: 1 of its 3 voters answer");
+    }
+
+    #[test]
+    fn a_rack_that_does_not_reach_another_is_degraded_and_names_it() {
+        let orders = |blocked_by: &[&str]| {
+            let members = (1..=3).map(|number| racks::MemberJson::voter(number, "leader", None));
+            let mut rack = RackJson::of_members("r", true, members.collect(), 3);
+            rack.blocked_by = blocked_by.iter().map(|id| id.parse().unwrap()).collect();
+            let health = rack_health(&rack);
+            (health.status, health.reason.unwrap_or_default())
+        };
+        assert_eq!(orders(&[]), (Wellness::Healthy, String::new()));
+        let (status, why) = orders(&["book-rack-001"]);
+        assert_eq!(status, Wellness::Degraded);
+        assert_eq!(why, "book-rack-001 does not answer: orders of its books are refused");
+        assert!(orders(&["a", "b"]).1.starts_with("a, b do not answer"));
+        let (_, why) = orders(&["a", "b", "c", "d", "e"]);
+        assert!(why.starts_with("a, b, c and 2 more do not answer"), "{why}");
     }
 
     #[test]

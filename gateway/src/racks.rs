@@ -69,6 +69,9 @@ pub(crate) struct RackJson {
     #[schema(required = true)]
     pub(crate) writable: Option<bool>,
     pub(crate) members: Vec<MemberJson>,
+    /// Racks that it needs and does not reach, by its leader; what `/health` says of them.
+    #[serde(skip)]
+    pub(crate) blocked_by: Vec<RackId>,
 }
 
 /// A member as `/racks` shows it; what an unreachable one would say is null.
@@ -192,6 +195,7 @@ fn merge(rack: &RackRoute, statuses: &Statuses, wanted: usize) -> RackJson {
         wanted,
         writable: status.filter(|status| leads(status)).map(|status| status.writable),
         members,
+        blocked_by: status.map_or_else(Vec::new, |status| status.blocked_by.clone()),
     }
 }
 
@@ -242,6 +246,7 @@ impl RackJson {
             wanted,
             writable: first.and_then(|member| member.writable),
             members,
+            blocked_by: Vec::new(),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Make for RegisterThing {
 impl Make for PlaceOrder {
     type Made = Order;
     const KIND: Kind = Kind::Order;
-    const SIZE: Size = Size::Large;
+    const SIZE: Size = Size::Relayed;
     fn made(settled: Settled) -> Option<Arc<Order>> {
         if let Settled::Order(order) = settled { Some(order) } else { None }
     }

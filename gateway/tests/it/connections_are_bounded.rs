@@ -31,6 +31,7 @@ impl HealthSource for Gate {
                 peer_id: PeerId::from_bytes([1; 32]),
                 services: Default::default(),
                 racks: Vec::new(),
+                breakers: Vec::new(),
             }
         })
     }

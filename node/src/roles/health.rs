@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bookmesh_gateway::{Health, HealthSource, RackHealth, Wellness};
+use bookmesh_gateway::{BreakerHealth, Health, HealthSource, RackHealth, Wellness};
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::{ApiError, MemberRole, MemberState, MemberStatus, NodeRole};
 use bookmesh_rpc::mesh::BoxFuture;
 
+use super::books::Books;
+use super::nodes::WorkerNode;
 use super::ork::{Ork, OrkStage, leaderless};
 use super::rack::{Rack, Stage};
 use super::worker::Worker;
@@ -20,12 +22,14 @@ const LED: Duration = Duration::from_secs(2);
 pub struct WorkerHealth {
     mesh: Mesh,
     worker: Arc<Worker>,
+    books: Option<Arc<Books>>,
 }
 
 impl WorkerHealth {
     /// Of this worker.
-    pub const fn new(mesh: Mesh, worker: Arc<Worker>) -> Self {
-        Self { mesh, worker }
+    pub fn new(node: &WorkerNode) -> Self {
+        let (mesh, worker) = (node.mesh.clone(), node.worker.clone());
+        Self { mesh, worker, books: node.books.clone() }
     }
 }
 
@@ -41,7 +45,9 @@ impl HealthSource for WorkerHealth {
             let worst = services.entry(service).or_insert(health.status);
             *worst = (*worst).max(health.status);
         }
+        let breakers = self.books.as_deref().map_or_else(Vec::new, breakers);
         let health = health(NodeRole::Worker, &self.mesh, services, racks);
+        let health = Health { breakers, ..health };
         Box::pin(async { health })
     }
 
@@ -83,7 +89,11 @@ fn rack_health(rack: &Rack) -> RackHealth {
     };
     // A full disk is no reason not to be ready: it goes on answering reads.
     let full = || rack.writable().err().map(|full| full.to_string());
-    let why = unready(rack).or_else(full);
+    let blocked = || {
+        let blocked = rack.blocked_by().into_iter().next();
+        blocked.map(|books| format!("{books} does not answer: orders of its books are refused"))
+    };
+    let why = unready(rack).or_else(full).or_else(blocked);
     let wellness = match (&status, &why) {
         (Some(status), Some(_)) if status.leader.is_some() => Wellness::Degraded,
         (_, Some(_)) => Wellness::Unhealthy,
@@ -181,6 +191,16 @@ impl OrkHealth {
     }
 }
 
+fn breakers(books: &Books) -> Vec<BreakerHealth> {
+    let standings = books.standings().into_iter();
+    let health = standings.map(|standing| BreakerHealth {
+        dependency: standing.rack,
+        state: standing.state.name(),
+        since: standing.since,
+    });
+    health.collect()
+}
+
 /// A node that is alone is no fault of its own, but it can do less.
 fn mesh(mesh: &Mesh) -> Wellness {
     if mesh.connected() == 0 { Wellness::Degraded } else { Wellness::Healthy }
@@ -193,5 +213,13 @@ fn health(
     racks: Vec<RackHealth>,
 ) -> Health {
     let status = services.values().copied().max().unwrap_or(Wellness::Healthy);
-    Health { status, role, peer_id: mesh.peer_id(), services, racks, reason: None }
+    Health {
+        status,
+        role,
+        peer_id: mesh.peer_id(),
+        services,
+        racks,
+        breakers: Vec::new(),
+        reason: None,
+    }
 }

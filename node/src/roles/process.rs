@@ -68,7 +68,7 @@ pub async fn worker(
         replace_after: settings.replace_after,
     };
     let node = starting(tie, Box::pin(WorkerNode::start(&base, slot, &config))).await?;
-    let health = WorkerHealth::new(node.mesh.clone(), node.worker.clone());
+    let health = WorkerHealth::new(&node);
     serve_ops("worker", settings, tie, listener, &node.mesh, Arc::new(health)).await?;
     node.stop().await;
     Ok(())

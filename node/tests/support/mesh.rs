@@ -11,6 +11,7 @@ use bookmesh_rpc::{Mesh, NodeKey};
 use super::Process;
 
 pub const RACK: &str = "book-rack-001";
+pub const ORDER_RACK: &str = "order-rack-001";
 pub const MESH_KEY: &str = "6d6573682d6b65792d6f662d6f75722d6f776e2d74657374732d6f6e6c792121";
 
 /// What every process of a test's mesh is told.
@@ -33,9 +34,19 @@ pub fn ork(dir: &Path) -> Process {
 
 /// A worker of [`RACK`] with a data directory of its own.
 pub fn worker(name: &str, dir: &Path, bootstrap: &str) -> Process {
+    worker_of(("book", RACK), name, dir, bootstrap)
+}
+
+/// A worker of [`ORDER_RACK`], likewise.
+pub fn order_worker(name: &str, dir: &Path, bootstrap: &str) -> Process {
+    worker_of(("order", ORDER_RACK), name, dir, bootstrap)
+}
+
+/// A worker that is told to hold a rack of this type.
+pub fn worker_of((kind, rack): (&str, &str), name: &str, dir: &Path, bootstrap: &str) -> Process {
     let data = format!("{name}-data");
-    let extra = [("DATA_DIR", data.as_str()), ("BOOTSTRAP", bootstrap), ("RACK_ID", RACK)];
-    Process::start(name, dir, &["worker", "--type", "book"], &env(&extra))
+    let extra = [("DATA_DIR", data.as_str()), ("BOOTSTRAP", bootstrap), ("RACK_ID", rack)];
+    Process::start(name, dir, &["worker", "--type", kind], &env(&extra))
 }
 
 pub fn gateway(name: &str, dir: &Path, bootstrap: &str) -> Process {

@@ -9,6 +9,7 @@ pub mod mesh;
 pub mod probe;
 pub mod process;
 pub mod rack;
+pub mod shop;
 pub mod shown;
 pub mod writers;
 

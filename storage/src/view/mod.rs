@@ -9,6 +9,7 @@
 //! | `things` | a rack: its things, by id and by import key |
 //! | `edit` | what a change makes of a thing, and whether it may |
 //! | `changes` | which commands changed what |
+//! | `index` | which things have a tag, an author, a word, a status |
 //! | `list` | pages of things |
 //! | `registry` | the orchestrators': racks and their numbers |
 //! | `members` | member numbers, each handed out once |
@@ -23,6 +24,7 @@ mod changes;
 mod client_keys;
 mod edit;
 mod floors;
+mod index;
 mod kept;
 mod list;
 mod members;

@@ -4,6 +4,8 @@ mod founded;
 mod history;
 mod keyed;
 mod listing;
+#[cfg(test)]
+mod listing_tests;
 mod orders;
 mod removal;
 mod saved;
@@ -27,6 +29,7 @@ use self::saved::Item;
 use super::changes::Changes;
 use super::client_keys::ClientKeys;
 use super::edit::{check_limits, edited, takeover};
+use super::index::Index;
 use super::members::Members;
 use super::parts::{PartWriter, RestoreError, items};
 use super::remembered::Remembered;
@@ -60,11 +63,13 @@ pub struct Things {
     remembered: Remembered,
     clients: ClientKeys,
     changes: Changes,
+    index: Index,
     /// Changed or removed since the last checkpoint.
     dirty: BTreeSet<ThingId>,
 }
 
-/// Checkpoints are bookkeeping, no part of what a log adds up to.
+/// Checkpoints are bookkeeping, no part of what a log adds up to, and the index follows from the
+/// things.
 impl PartialEq for Things {
     fn eq(&self, other: &Self) -> bool {
         self.founded == other.founded
@@ -270,7 +275,8 @@ impl Things {
     fn put(&mut self, thing: Arc<Thing>) {
         self.changes.note(thing.id.sequence());
         self.dirty.insert(thing.id);
-        self.things.insert(thing.id, thing);
+        let before = self.things.insert(thing.id, thing.clone());
+        self.index.replace(before.as_deref(), Some(&thing));
     }
 }
 

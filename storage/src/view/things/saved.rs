@@ -90,11 +90,14 @@ impl Things {
     pub(super) fn restore_item(&mut self, item: Item) -> Result<(), RestoreError> {
         match item {
             Item::Thing(thing) => {
-                self.restore_gone(thing.id);
+                let before = self.things.insert(thing.id, thing.clone());
+                if let Some(before) = &before {
+                    self.by_import_key.remove(&import_entry(before));
+                }
                 if thing.active {
                     self.by_import_key.insert(import_entry(&thing));
                 }
-                self.things.insert(thing.id, thing);
+                self.index.replace(before.as_deref(), Some(&thing));
             }
             Item::Order(order) => self.orders.restore(order)?,
             Item::Gone(id) => self.restore_gone(id),
@@ -146,6 +149,7 @@ impl Things {
     fn restore_gone(&mut self, id: ThingId) {
         if let Some(thing) = self.things.remove(&id) {
             self.by_import_key.remove(&import_entry(&thing));
+            self.index.replace(Some(&thing), None);
         }
     }
 }
