@@ -52,7 +52,8 @@ A peer-to-peer mesh of worker nodes that manage books.
 Requests and answers are JSON in UTF-8. Unknown parameters and fields are refused, and all faults \
 of a request are reported at once. Every error, whatever layer it comes from, has the shape of \
 `Error`: a path that is not there is 404 `ERR_NOT_FOUND`, a method that a path does not take 405 \
-`ERR_METHOD_NOT_ALLOWED` with `Allow`.";
+`ERR_METHOD_NOT_ALLOWED` with `Allow`, a URL of more than 8 KiB 414 `ERR_URI_TOO_LONG`, and a head \
+of more than 64 KiB 431 `ERR_HEAD_TOO_LARGE`.";
 
 /// The document as it is sent.
 pub(crate) struct Document(Bytes);
