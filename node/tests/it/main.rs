@@ -40,6 +40,7 @@ mod slow_requests_say_where_their_time_went;
 mod support;
 mod the_api_guide_is_true;
 mod the_leader_is_killed_five_times;
+mod the_postman_collection_is_true;
 mod tidy;
 mod two_registries_are_not_mixed;
 mod two_workers_found_one_rack;
