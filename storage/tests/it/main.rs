@@ -19,5 +19,6 @@ mod secrecy;
 mod sliced_deltas;
 mod slots;
 mod view_equality;
+mod view_orders;
 mod view_registry;
 mod view_things;
