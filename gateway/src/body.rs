@@ -40,6 +40,20 @@ impl<T> Field<T> {
     }
 }
 
+/// The last whole number that every JSON client holds exactly: 2^53 - 1.
+pub(crate) const MAX_WHOLE: u64 = (1 << 53) - 1;
+
+/// A whole number however JSON writes it: `2`, `2.0` and `2e0` are the same number to it, and some
+/// languages have no other way.
+pub(crate) fn whole(raw: &RawValue) -> Option<u64> {
+    let number = serde_json::from_str::<u64>(raw.get()).ok().or_else(|| {
+        let number: f64 = serde_json::from_str(raw.get()).ok()?;
+        let is_whole = number.fract() == 0.0 && (0.0..=MAX_WHOLE as f64).contains(&number);
+        is_whole.then_some(number as u64)
+    });
+    number.filter(|number| *number <= MAX_WHOLE)
+}
+
 /// The fields of one object that are still to be read, and what was wrong with the others.
 pub(crate) struct Fields<'a> {
     rest: Object<'a>,
@@ -70,6 +84,21 @@ impl<'a> Fields<'a> {
             Field::Value(raw) => match serde_json::from_str(raw.get()) {
                 Ok(value) => Field::Value(value),
                 Err(_) => {
+                    self.fault(name, format!("must be {what}"));
+                    Field::Absent
+                }
+            },
+        }
+    }
+
+    /// A whole number; `what` names it: "a whole number".
+    pub(crate) fn whole(&mut self, name: &str, what: &str) -> Field<u64> {
+        match self.raw(name) {
+            Field::Absent => Field::Absent,
+            Field::Null => Field::Null,
+            Field::Value(raw) => match whole(raw) {
+                Some(number) => Field::Value(number),
+                None => {
                     self.fault(name, format!("must be {what}"));
                     Field::Absent
                 }
@@ -134,5 +163,22 @@ impl<'a> Fields<'a> {
             self.fault(&name, format!("is unknown; known are {known}"));
         }
         if self.faults.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.faults)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let of = |text: &str| whole(serde_json::from_str(text).unwrap());
+        for text in ["2", "2.0", "2e0", "20e-1"] {
+            assert_eq!(of(text), Some(2), "{text}");
+        }
+        assert_eq!(of("9007199254740991"), Some(MAX_WHOLE));
+        for text in ["-1", "2.5", "9007199254740992", "1e300", "\"2\"", "true", "[]"] {
+            assert_eq!(of(text), None, "{text}");
+        }
     }
 }

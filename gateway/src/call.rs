@@ -114,7 +114,8 @@ fn unreadable() -> HttpError {
     HttpError::validation(vec![FieldError { field: "body".into(), message }])
 }
 
-fn request_id(headers: &HeaderMap) -> RequestId {
+/// The client's id for its request, or a new one.
+pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
     given.and_then(|text| text.parse().ok()).unwrap_or_else(RequestId::generate)
 }

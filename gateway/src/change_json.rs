@@ -3,22 +3,30 @@
 use bookmesh_rpc::api::{Action, Change, RackId, RequestId, Status, StatusRule};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::log_json;
+use crate::openapi::{forms, schemas};
 use crate::thing_json::{Text, time};
 
 /// A change, as it stands in a history.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
 pub(crate) struct ChangeJson<'a> {
-    /// The log entry, and the command's place in it.
+    /// The log entry.
     index: u64,
+    /// The command's place in the entry.
     part: u32,
+    #[schema(schema_with = forms::time)]
     time: Text<humantime::Rfc3339Timestamp>,
+    #[schema(schema_with = forms::action)]
     action: &'static str,
     /// The version that it made, one above the last for a removal.
     version: u64,
+    #[schema(value_type = String)]
     request_id: &'a RequestId,
     /// What was given, by field; null where a key was removed.
+    #[schema(schema_with = schemas::changes)]
     changes: Value,
 }
 
@@ -37,11 +45,16 @@ impl<'a> From<&'a Change> for ChangeJson<'a> {
 }
 
 /// A change, as an event tells it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
 pub(crate) struct EventJson<'a> {
+    #[schema(schema_with = forms::rack)]
     rack_id: &'a RackId,
     #[serde(rename = "type")]
+    #[schema(schema_with = forms::rack_kind)]
     kind: &'static str,
+    /// Of the thing that changed.
+    #[schema(schema_with = forms::thing_id)]
     id: String,
     #[serde(flatten)]
     change: ChangeJson<'a>,

@@ -6,6 +6,9 @@ use axum::http::{HeaderValue, Response, header};
 use crate::call::Call;
 use crate::http_error::HttpError;
 
+/// What the tag of an answer's compressed form ends with; see `edge::compression`.
+pub(crate) const GZIP_SUFFIX: &str = "-gzip";
+
 /// The tag of a version.
 fn of(version: u64) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{version}\"")).ok()
@@ -38,8 +41,10 @@ pub(crate) fn wanted(call: &Call) -> Result<Option<u64>, HttpError> {
     }
 }
 
+/// The version, whichever form of the answer had the tag.
 fn parse(tag: &str) -> Option<u64> {
-    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let text = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let digits = text.strip_suffix(GZIP_SUFFIX).unwrap_or(text);
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
@@ -50,7 +55,8 @@ mod tests {
     #[test]
     fn a_tag_reads_back() {
         assert_eq!(parse(of(7).unwrap().to_str().unwrap()), Some(7));
-        for tag in ["7", "\"7", "\"\"", "\"x\"", "W/\"7\"", "\"+7\"", "\"7\", \"8\""] {
+        assert_eq!(parse("\"7-gzip\""), Some(7), "the compressed form is of the same version");
+        for tag in ["7", "\"-gzip\"", "\"7", "\"\"", "\"x\"", "W/\"7\"", "\"+7\"", "\"7\", \"8\""] {
             assert_eq!(parse(tag), None, "{tag}");
         }
     }

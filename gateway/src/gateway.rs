@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::HeaderValue;
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::RackId;
 use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::routing::Routing;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::app::App;
 use crate::call::Limits;
@@ -32,8 +30,6 @@ pub struct GatewayConfig {
     pub request_timeout: Duration,
     /// Requests that take as long are logged as warnings, with where their time went.
     pub slow_after: Duration,
-    /// Origins that browsers may call from, separated by commas; `*` is any, none is none.
-    pub cors_origin: Option<String>,
     /// Voters that each rack aims for, by which `/health` judges, unless the mesh's settings say.
     pub replicas: usize,
     /// Errors tell developers more: which peer failed, and how. Never causes of internal errors.
@@ -48,7 +44,6 @@ impl Default for GatewayConfig {
             max_payload_bytes: 1024 * 1024,
             request_timeout: Duration::from_secs(15),
             slow_after: Duration::from_secs(1),
-            cors_origin: None,
             replicas: 3,
             detailed_errors: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -99,11 +94,7 @@ impl Gateway {
         let ops = ops::routes(self.health_source(), self.config.version.clone());
         let document = openapi::router(openapi::Document::new(&self.config.version), limits);
         let own = routes::router(self.app.clone(), limits);
-        let router = routes::closed(ops.merge(document).merge(own), limits);
-        match &self.config.cors_origin {
-            Some(origins) => router.layer(cors(origins)),
-            None => router,
-        }
+        routes::closed(ops.merge(document).merge(own), limits)
     }
 
     /// What `/health` and `/ready` answer from.
@@ -133,14 +124,4 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.follower.abort();
     }
-}
-
-fn cors(origins: &str) -> CorsLayer {
-    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any);
-    let origins = || origins.split(',').map(str::trim);
-    if origins().any(|origin| origin == "*") {
-        return layer.allow_origin(Any);
-    }
-    let origins = origins().filter_map(|origin| HeaderValue::from_str(origin).ok());
-    layer.allow_origin(AllowOrigin::list(origins))
 }

@@ -24,7 +24,7 @@ pub(crate) struct HttpError {
     pub(crate) errors: Vec<FieldError>,
     /// Told outside production only.
     pub(crate) detail: Option<String>,
-    /// When a 503 is worth asking again, in seconds.
+    /// When a 503 or 429 is worth asking again, in seconds.
     pub(crate) retry_after_s: u64,
 }
 
@@ -80,6 +80,28 @@ impl HttpError {
     pub(crate) fn body_too_slow() -> Self {
         let message = "the body did not arrive in time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "ERR_REQUEST_TIMEOUT", message)
+    }
+
+    /// 429: the client has used up its requests for now.
+    pub(crate) fn rate_limited(wait: std::time::Duration) -> Self {
+        let message = "too many requests; wait as long as Retry-After says";
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "ERR_RATE_LIMITED", message);
+        // Rounded up: asked again after it, there is a token.
+        Self { retry_after_s: (wait.as_secs_f64().ceil() as u64).max(1), ..error }
+    }
+
+    pub(crate) fn uri_too_long(max_bytes: usize) -> Self {
+        let message = format!("a path with its query may have at most {max_bytes} bytes");
+        Self::new(StatusCode::URI_TOO_LONG, "ERR_URI_TOO_LONG", message)
+    }
+
+    pub(crate) fn head_too_large() -> Self {
+        let message = "the request has too many headers, or too large ones";
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "ERR_HEAD_TOO_LARGE", message)
+    }
+
+    pub(crate) fn malformed(status: StatusCode) -> Self {
+        Self::new(status, "ERR_MALFORMED_REQUEST", "this is no HTTP request that can be read")
     }
 
     pub(crate) fn version_mismatch() -> Self {
@@ -165,7 +187,8 @@ impl HttpError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, crate::answer::JSON);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let wait = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        if wait.contains(&self.status) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }
         response

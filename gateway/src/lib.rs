@@ -5,6 +5,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`serve`](mod@serve) | accepts connections, bounded in number and time; drains at the end |
+//! | `edge` | around every answer of every role: limits by client, browsers, compression |
 //! | `routes` | the table: path and method to handler |
 //! | `endpoint` | around every handler: request id, log line, metrics, panics, error shape |
 //! | `books`, `batch`, `racks`, `nodes`, `log` | the handlers |
@@ -49,6 +50,7 @@ mod body;
 mod books;
 mod call;
 mod change_json;
+mod edge;
 mod endpoint;
 mod etag;
 mod events;
@@ -85,6 +87,7 @@ mod v1;
 mod write_key;
 
 pub use axum::Router;
+pub use edge::{EdgeConfig, Origins, RateLimit, TrustedProxies};
 pub use gateway::{Gateway, GatewayConfig, MAX_PAYLOAD_LIMIT_BYTES};
 pub use health::{BreakerHealth, Health, HealthSource, RackHealth, Wellness};
 pub use ops::ops_router;

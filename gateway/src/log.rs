@@ -13,6 +13,7 @@ use futures::StreamExt;
 
 use crate::answer::{json_bytes, success};
 use crate::app::App;
+use crate::body::MAX_WHOLE;
 use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
@@ -35,7 +36,7 @@ const MAX_LIMIT: u64 = 1_000;
 /// large as an answer may be; it is empty when `from` is not committed yet.
 pub(crate) async fn read(app: Arc<App>, mut call: Call) -> Answer {
     let mut params = Params::of(call.uri()).map_err(invalid)?;
-    let from = params.number("from", 0..=u64::MAX).unwrap_or(0);
+    let from = params.number("from", 0..=MAX_WHOLE).unwrap_or(0);
     let limit = params.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT) as u32;
     params.finish("from, limit").map_err(invalid)?;
     let rack = rack(&app, &mut call).await?;
@@ -49,7 +50,7 @@ pub(crate) async fn read(app: Arc<App>, mut call: Call) -> Answer {
 /// the gateway does; ask again from the index after the last one that came.
 pub(crate) async fn tail(app: Arc<App>, mut call: Call) -> Answer {
     let mut params = Params::of(call.uri()).map_err(invalid)?;
-    let from = params.number("from", 0..=u64::MAX).unwrap_or(0);
+    let from = params.number("from", 0..=MAX_WHOLE).unwrap_or(0);
     params.finish("from").map_err(invalid)?;
     let rack = rack(&app, &mut call).await?;
     let request = TailLog { rack: rack.id.clone(), from };

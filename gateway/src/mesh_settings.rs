@@ -55,8 +55,8 @@ impl Change {
         }
         let mut fields = Fields::new(object, "");
         let change = Self {
-            rack_replicas: given(fields.typed("rack_replicas", "1, 3, 5, 7 or null")),
-            replace_after_ms: given(fields.typed("replace_after_ms", "milliseconds or null")),
+            rack_replicas: given(replicas(&mut fields)),
+            replace_after_ms: given(fields.whole("replace_after_ms", "milliseconds or null")),
         };
         for fault in change.of(Settings::default()).faults().into_vec() {
             fields.fault(&fault.field, fault.message);
@@ -74,6 +74,21 @@ impl Change {
             rack_replicas: self.rack_replicas.unwrap_or(known.rack_replicas),
             replace_after_ms: self.replace_after_ms.unwrap_or(known.replace_after_ms),
         }
+    }
+}
+
+fn replicas(fields: &mut Fields<'_>) -> Field<u8> {
+    let rule = "1, 3, 5, 7 or null";
+    match fields.whole("rack_replicas", rule) {
+        Field::Absent => Field::Absent,
+        Field::Null => Field::Null,
+        Field::Value(voters) => match u8::try_from(voters) {
+            Ok(voters) => Field::Value(voters),
+            Err(_) => {
+                fields.fault("rack_replicas", format!("must be {rule}"));
+                Field::Absent
+            }
+        },
     }
 }
 

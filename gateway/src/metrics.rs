@@ -69,6 +69,14 @@ fn build() -> Option<Installed> {
         metrics::Unit::Seconds,
         "Time from a request's head to its answer's head."
     );
+    let counted = [
+        ("http_rate_limited_total", "Requests refused because their client sent too many."),
+        ("http_slow_readers_cut_total", "Connections cut because their client did not read."),
+        ("http_connections_refused_total", "Connections refused: their client had enough."),
+    ];
+    for (name, meaning) in counted {
+        metrics::describe_counter!(name, meaning);
+    }
     Some(Installed { handle, process })
 }
 

@@ -9,6 +9,8 @@ use bookmesh_rpc::api::{
     ApiError, Consistency, FieldError, Filter, RackId, Status, ThingId, collapse_white_space,
 };
 
+use crate::body::MAX_WHOLE;
+
 /// Things on one page, unless the client says otherwise.
 pub(crate) const DEFAULT_LIMIT: u64 = 100;
 /// Things on one page at most.
@@ -156,7 +158,7 @@ impl PageQuery {
 
     fn read(params: &mut Params) -> Self {
         let limit = params.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        let offset = params.number("offset", 0..=(1 << 53) - 1);
+        let offset = params.number("offset", 0..=MAX_WHOLE);
         let after = params.parsed("after");
         if offset.is_some() && after.is_some() {
             params.fault("offset", "can't be combined with after");

@@ -79,7 +79,7 @@ pub(crate) struct RackJson {
 #[schema(as = Member)]
 pub(crate) struct MemberJson {
     /// Its number, handed out once by the rack's log.
-    #[schema(required = true)]
+    #[schema(value_type = Option<u64>, required = true)]
     pub(crate) member: Option<MemberId>,
     #[schema(schema_with = forms::peer)]
     peer_id: Text<PeerId>,

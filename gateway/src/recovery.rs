@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// named, and what that loses.
 pub(crate) async fn plan(app: Arc<App>, mut call: Call) -> Answer {
     let mut params = Params::of(call.uri()).map_err(invalid)?;
-    let wanted = params.number("member", 1..=u64::MAX);
+    let wanted = params.number("member", 1..=body::MAX_WHOLE);
     params.finish("member").map_err(invalid)?;
     let id: RackId = call.path_text().await?.parse().map_err(invalid)?;
     let look = Look::at(&app, &id, &call.context).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn recover(app: Arc<App>, mut call: Call) -> Answer {
 fn parse(body: &[u8]) -> Result<(MemberId, u64), ApiError> {
     let mut fields = Fields::new(body::object(body)?, "");
     let mut number = |name: &str| {
-        let number = fields.typed::<u64>(name, "a whole number").value();
+        let number = fields.whole(name, "a whole number").value();
         if number.is_none() && !fields.has_fault(name) {
             fields.fault(name, "is required; GET /racks/{id}/recovery shows it");
         }
@@ -197,6 +197,7 @@ async fn proven_leader(
 pub(crate) struct RecoveredJson<'a> {
     #[schema(schema_with = forms::rack)]
     id: &'a RackId,
+    #[schema(value_type = u64)]
     member: MemberId,
     #[schema(schema_with = forms::peer)]
     peer_id: Text<PeerId>,

@@ -212,6 +212,7 @@ pub(crate) struct PlanJson {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RecoveryChoice)]
 struct ChoiceJson {
+    #[schema(value_type = u64)]
     member: MemberId,
     last_index: u64,
 }
@@ -220,7 +221,7 @@ struct ChoiceJson {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RecoveryMember)]
 struct MemberJson {
-    #[schema(required = true)]
+    #[schema(value_type = Option<u64>, required = true)]
     member: Option<MemberId>,
     #[schema(schema_with = forms::peer)]
     peer_id: Text<PeerId>,

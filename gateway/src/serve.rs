@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,23 +16,36 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::edge::per_client::{Counted, PerClient};
+use crate::edge::wire::Wire;
+use crate::edge::{Edge, EdgeConfig, Front, MAX_HEAD_BYTES};
+
 /// How connections are treated.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     /// Connections at a time; further ones wait in the kernel's backlog.
     pub max_connections: usize,
+    /// Connections of one client at a time, trusted proxies left out; further ones are closed.
+    pub max_connections_per_client: Option<usize>,
     /// How long the head of a request may take, an idle connection's next one included.
     pub head_timeout: Duration,
+    /// How long a client may read nothing while there is something for it.
+    pub write_timeout: Duration,
     /// How long requests in flight may take to end after the shutdown began.
     pub drain_timeout: Duration,
+    /// Browsers, limits by client, proxies.
+    pub edge: EdgeConfig,
 }
 
 impl Default for ServeConfig {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_client: None,
             head_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            edge: EdgeConfig::default(),
         }
     }
 }
@@ -40,10 +54,24 @@ impl Default for ServeConfig {
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two looks at a connection that has sent part of the preface.
 const PREFACE_POLL: Duration = Duration::from_millis(5);
-/// The most bytes of a request's head.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The most headers of a request.
+const MAX_HEADERS: usize = 100;
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
+/// HTTP/2 requests that were opened and reset at once, and not yet seen: what is above it ends the
+/// connection. Opening and resetting without end is cheap for the client alone (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+/// HTTP/2 streams that we had to reset since the client broke the rules (CVE-2025-8671).
+const MAX_OWN_RESETS: usize = 64;
+/// What one HTTP/2 request may send ahead of whoever reads it, in bytes.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// And all requests of a connection together.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits to be sent for one HTTP/2 request, in bytes; a client that does not read has as much
+/// for each of its streams.
+const MAX_SEND_BYTES: usize = 64 * 1024;
+/// How long an HTTP/2 client may take to answer a ping.
+const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// After an accept that failed for want of resources, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often metrics' histograms are tidied.
@@ -57,9 +85,8 @@ pub async fn serve(
     config: ServeConfig,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let server = Arc::new(Server { http: http(&config), router, config });
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(server.config.max_connections));
+    let server = Arc::new(Server::new(router, config));
     let mut connections = JoinSet::new();
     // Closed when the shutdown begins.
     let (open, closing) = watch::channel(());
@@ -70,9 +97,9 @@ pub async fn serve(
             () = &mut shutdown => break,
             _ = upkeep.tick() => crate::metrics::upkeep(),
             _ = connections.join_next(), if !connections.is_empty() => {}
-            (stream, place) = accept(&listener, &places) => {
+            accepted = server.accept(&listener) => {
                 let ends = Ends { watcher: graceful.watcher(), closing: closing.clone() };
-                connections.spawn(server.clone().connection(stream, place, ends));
+                connections.spawn(server.clone().connection(accepted, ends));
             }
         }
     }
@@ -85,37 +112,24 @@ pub async fn serve(
     connections.shutdown().await;
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            // Nobody closes the semaphore; were it closed, there would be no more places.
-            std::future::pending::<()>().await;
-            continue;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) => {
-                tracing::warn!(%error, "a connection can't be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
 fn http(config: &ServeConfig) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.head_timeout)
-        .max_buf_size(MAX_HEAD_BYTES);
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(config.head_timeout);
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_OWN_RESETS)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_SEND_BYTES)
+        .keep_alive_interval(config.head_timeout)
+        .keep_alive_timeout(PONG_WITHIN);
     http
 }
 
@@ -130,16 +144,72 @@ struct Ends {
 struct Server {
     http: Builder<TokioExecutor>,
     router: Router,
+    edge: Arc<Edge>,
+    places: Arc<Semaphore>,
+    per_client: Option<Arc<PerClient>>,
     config: ServeConfig,
 }
 
+/// A connection with its places.
+struct Accepted {
+    stream: TcpStream,
+    peer: IpAddr,
+    _place: OwnedSemaphorePermit,
+    _counted: Option<Counted>,
+}
+
+/// The client has as many connections as it may.
+struct Enough;
+
 impl Server {
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        _place: OwnedSemaphorePermit,
-        mut ends: Ends,
-    ) {
+    fn new(router: Router, config: ServeConfig) -> Self {
+        Self {
+            http: http(&config),
+            router,
+            edge: Arc::new(Edge::new(config.edge.clone())),
+            places: Arc::new(Semaphore::new(config.max_connections)),
+            per_client: config.max_connections_per_client.map(PerClient::new),
+            config,
+        }
+    }
+
+    /// The next connection, once there is a place for it.
+    async fn accept(&self, listener: &TcpListener) -> Accepted {
+        loop {
+            let Ok(_place) = self.places.clone().acquire_owned().await else {
+                // Nobody closes the semaphore; were it closed, there would be no more places.
+                std::future::pending::<()>().await;
+                continue;
+            };
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let peer = peer.ip().to_canonical();
+                    if let Ok(_counted) = self.count(peer) {
+                        return Accepted { stream, peer, _place, _counted };
+                    }
+                    // Closed without a word: which protocol it speaks is not known yet.
+                    metrics::counter!("http_connections_refused_total").increment(1);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection can't be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Counts a connection with its client's, where they are counted.
+    fn count(&self, peer: IpAddr) -> Result<Option<Counted>, Enough> {
+        match &self.per_client {
+            Some(per_client) if !self.edge.trusted_proxies.contains(peer) => {
+                per_client.admit(peer).map(Some).ok_or(Enough)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn connection(self: Arc<Self>, accepted: Accepted, mut ends: Ends) {
+        let Accepted { stream, peer, _place, _counted } = accepted;
         let looked = tokio::select! {
             looked = timeout(self.config.head_timeout, speaks_http2(&stream)) => looked,
             _ = ends.closing.changed() => return,
@@ -150,8 +220,10 @@ impl Server {
         }
         let http =
             if http2 { self.http.clone().http2_only() } else { self.http.clone().http1_only() };
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
+        let front = Front::new(self.edge.clone(), self.router.clone(), peer);
+        let wire = TokioIo::new(Wire::new(stream, self.config.write_timeout, !http2));
+        let service = TowerToHyperService::new(front);
+        let connection = http.serve_connection(wire, service).into_owned();
         if let Err(error) = ends.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended early");
         }

@@ -131,8 +131,13 @@ fn add_rules(fields: &mut Fields<'_>, rules: Faults) {
 /// An id as a string or as a number.
 fn read_id(fields: &mut Fields<'_>) -> Option<ThingId> {
     let raw = fields.raw("id").value()?;
-    let text = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-    text.parse().map_err(|error| fields.merge(error)).ok()
+    let id = match crate::body::whole(raw) {
+        Some(number) => ThingId::from_u64(number),
+        None => serde_json::from_str::<String>(raw.get())
+            .unwrap_or_else(|_| raw.get().to_owned())
+            .parse(),
+    };
+    id.map_err(|error| fields.merge(error)).ok()
 }
 
 fn read_kind(fields: &mut Fields<'_>) {

@@ -24,10 +24,12 @@ pub(crate) fn of(app: &App, call: &Call, body: &[u8]) -> Result<RequestKey, Http
     let name = IDEMPOTENCY_KEY;
     let mut given = call.header_values(&name);
     let Some(value) = given.next() else { return Ok(app.request_key()) };
-    // A header's text is ASCII, so that bytes are characters.
-    let text = value.to_str().ok().filter(|text| (1..=MAX_KEY_CHARS).contains(&text.len()));
+    // Visible ASCII and spaces, so that bytes are characters; a header may also hold tabs.
+    let is_key = |text: &&str| (1..=MAX_KEY_CHARS).contains(&text.len()) && !text.contains('\t');
+    let text = value.to_str().ok().filter(is_key);
     let (Some(text), None) = (text, given.next()) else {
-        let message = format!("must be given once, and be 1 to {MAX_KEY_CHARS} ASCII characters");
+        let message =
+            format!("must be given once, and be 1 to {MAX_KEY_CHARS} printable ASCII characters");
         let field = "Idempotency-Key".to_owned();
         return Err(HttpError::validation(vec![FieldError { field, message }]));
     };

@@ -29,6 +29,10 @@ const MAX_DELTA_SLICES: usize = 4096;
 /// Old keys removed between two looks at the queue.
 const REMOVED_AT_ONCE: usize = 64;
 
+/// What the record of a checkpoint begins with: it names the encoding of the parts too, and is
+/// another one whenever that changes. One that begins otherwise is of no use, but its log is.
+const FORMAT: &[u8] = b"bookmesh checkpoint 2:";
+
 /// Which parts count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Flip {
@@ -225,7 +229,10 @@ impl Group {
     fn flip(&self) -> Result<Option<Flip>, StoreError> {
         let value = self.0.trees.value(&self.0.name, "the checkpoint", CHECKPOINT)?;
         let Some(value) = value else { return Ok(None) };
-        codec::decode(&value).map(Some).map_err(|error| self.damaged(error.to_string()))
+        let Some(encoded) = value.strip_prefix(FORMAT) else {
+            return Err(self.damaged("another version of the program wrote it".to_owned()));
+        };
+        codec::decode(encoded).map(Some).map_err(|error| self.damaged(error.to_string()))
     }
 
     fn damaged(&self, why: String) -> StoreError {
@@ -313,7 +320,7 @@ impl Writing<'_> {
         let meta = self.group.0.trees.meta.clone();
         let encoded =
             codec::encode(&self.flip).map_err(|e| StoreError::Failed { why: e.to_string() })?;
-        let sealed = meta.seal(&CHECKPOINT, &encoded);
+        let sealed = meta.seal(&CHECKPOINT, &[FORMAT, &encoded].concat());
         let sealed = sealed.map_err(|Fault(why)| StoreError::Failed { why })?;
         let bytes = sealed.len();
         let work = Box::new(move |_: &Engine| meta.insert_sealed(&CHECKPOINT, sealed));
@@ -357,4 +364,57 @@ fn part_key(generation: u64, part: u32, fragment: u8) -> Vec<u8> {
     key.put_u32(part);
     key.put_u8(fragment);
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Things;
+    use crate::{GroupName, Store, StoreConfig, StoreKey};
+
+    struct State(Things);
+
+    impl AsMut<Things> for State {
+        fn as_mut(&mut self) -> &mut Things {
+            &mut self.0
+        }
+    }
+
+    /// Puts the record of a checkpoint there as it is.
+    fn put_record(group: &Group, record: &[u8]) {
+        let meta = group.0.trees.meta.clone();
+        let sealed = meta.seal(&CHECKPOINT, record).map_err(|Fault(why)| why).unwrap();
+        let work = Box::new(move |_: &Engine| meta.insert_sealed(&CHECKPOINT, sealed));
+        blocking(|done| group.write(64, Sync::Commit, work, done)).unwrap();
+    }
+
+    #[test]
+    fn one_that_another_version_wrote_is_never_misread_and_makes_place_for_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = StoreKey::from_hex(&"07".repeat(32)).unwrap();
+        let store = Store::open(StoreConfig::new(dir.path(), key)).unwrap();
+        let group = store.group(&GroupName::rack(&"book-rack-001".parse().unwrap())).unwrap();
+        let mut view = Things::default();
+        view.pass(7);
+        let state = RwLock::new(State(view));
+        let mut checkpointer = Checkpointer::new(group.clone());
+        checkpointer.save(&state, |_| Bytes::new()).unwrap();
+        let flip = group.flip().unwrap().unwrap();
+
+        // As the version before wrote it, and as a later one will.
+        let encoded = codec::encode(&flip).unwrap();
+        let mut later = [FORMAT, &encoded].concat();
+        later[FORMAT.len() - 2] += 1;
+        for record in [encoded, later] {
+            put_record(&group, &record);
+            let refused = group.checkpoint();
+            assert!(matches!(refused, Err(StoreError::CorruptValue { .. })));
+            let mut checkpointer = Checkpointer::new(group.clone());
+            checkpointer.set_full_next();
+            checkpointer.save(&state, |_| Bytes::new()).unwrap();
+            let saved = group.checkpoint().unwrap().unwrap();
+            assert_eq!(saved.restore::<Things>().unwrap(), state.read().unwrap().0);
+            assert!(saved.flip.generation > flip.generation, "nothing of it is mixed in");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! An event's id: how far its reader is in every rack, so that it can go on in all of them at
-//! once: `b0:412.3,o0:17.0`. A letter for the kind, the rack's number, the log entry, and the place
-//! in it; or `now` while it is not known how far the rack is, because it does not answer.
+//! once: `b0:412.3,o0:17`. A letter for the kind, the rack's number, the log entry, and the place
+//! in it where it is not the end; or `now` while it is not known how far the rack is, because it does not answer.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -69,6 +69,7 @@ impl fmt::Display for Vector {
             }
             write!(f, "{}{number}:", letter(*kind))?;
             match position {
+                Some(end) if *end == Position::end_of(end.index) => write!(f, "{}", end.index)?,
                 Some(Position { index, part }) => write!(f, "{index}.{part}")?,
                 None => f.write_str("now")?,
             }
@@ -92,9 +93,13 @@ fn parse(part: &str) -> Option<(Place, Option<Position>)> {
     if position == "now" {
         return Some(((kind, number), None));
     }
-    let (index, part) = position.split_once('.')?;
-    let (index, part) = (digits(index)?, digits(part)?.try_into().ok()?);
-    Some(((kind, number), Some(Position { index, part })))
+    let position = match position.split_once('.') {
+        Some((index, part)) => {
+            Position { index: digits(index)?, part: digits(part)?.try_into().ok()? }
+        }
+        None => Position::end_of(digits(position)?),
+    };
+    Some(((kind, number), Some(position)))
 }
 
 /// Plain digits alone: no sign, nothing empty.
@@ -110,20 +115,20 @@ mod tests {
     #[test]
     fn an_id_reads_back() {
         let mut vector = Vector::default();
-        vector.set((Kind::Order, 0), Position { index: 17, part: 0 });
+        vector.set((Kind::Order, 0), Position::end_of(17));
         vector.set((Kind::Book, 3), Position { index: u64::MAX, part: u32::MAX });
         vector.set((Kind::Book, 0), Position { index: 412, part: 3 });
         vector.begin((Kind::Order, 1));
         vector.begin((Kind::Order, 0));
         let text = vector.to_string();
-        assert!(text.starts_with("b0:412.3,b3:") && text.ends_with(",o0:17.0,o1:now"));
+        assert!(text.starts_with("b0:412.3,b3:") && text.ends_with(",o0:17,o1:now"));
         assert_eq!(Vector::parse(&text), Ok(vector));
     }
 
     #[test]
     fn what_was_not_made_here_is_refused() {
         let wrong =
-            ["", ",", "b0", "b0:1", "b:1.1", "x0:1.1", "b0:1.", "b0:+1.1", "b0:1.1,", "é0:1.1"];
+            ["", ",", "b0", "b0:", "b:1.1", "x0:1.1", "b0:1.", "b0:+1.1", "b0:1.1,", "é0:1.1"];
         for text in wrong.into_iter().chain(["b0:1.1,b0:2.1", "b99999999999:1.1"]) {
             assert!(Vector::parse(text).is_err(), "{text}");
         }

@@ -7,22 +7,24 @@ use super::operation::Route;
 use super::parameters as take;
 use super::schemas::{self, BookChange, NewBatch, NewBook, Thing};
 use crate::batch::ResultJson;
+use crate::change_json::ChangeJson;
 
 pub(crate) const TAG: &str = "books";
 pub(crate) const ABOUT: &str =
     "Books as things: tags, free keys, a rack that holds them. Answers come in an envelope.";
 
-const NO_BOOK: &str = "`ERR_BOOK_NOT_FOUND`: there is no such book.";
+pub(super) const NO_BOOK: &str = "`ERR_BOOK_NOT_FOUND`: there is no such book.";
 const NO_RACK: &str = "`ERR_RACK_NOT_FOUND`: there is no such rack; `GET /racks` lists them.";
-const STALE: &str = "`ERR_VERSION_MISMATCH`: the book's version is not that of `If-Match`.";
+pub(super) const STALE: &str =
+    "`ERR_VERSION_MISMATCH`: the book's version is not that of `If-Match`.";
 const BAD_BODY: &str = "`ERR_VALIDATION`: every field that breaks a rule, at once.";
 const BAD_ID: &str = "`ERR_ID_INVALID`: no id of a book. `ERR_VALIDATION`: every field or \
                       parameter that breaks a rule, at once.";
-const KEY_REUSED: &str =
+pub(super) const KEY_REUSED: &str =
     "`ERR_IDEMPOTENCY_CONFLICT`: this `Idempotency-Key` was given for another request.";
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![list(), create(), batch(), get(), update(), delete()]
+    vec![list(), create(), batch(), get(), history(), update(), delete()]
 }
 
 fn list() -> Route {
@@ -63,7 +65,14 @@ fn create() -> Route {
         .body::<NewBook>("The book.", new_book())
         .envelope::<Thing>(201, "The book, with its id.", &[LOCATION, ETAG], schemas::thing())
         .leads_to(201, "read", "getBook", "id", "$response.body#/data/id")
+        .leads_to(201, "look back", "readHistory", "id", "$response.body#/data/id")
         .leads_to(201, "change", "updateBook", "id", "$response.body#/data/id")
+        .leads_to_body(
+            201,
+            "check out",
+            "checkout",
+            json!({"id": "$response.body#/data/id", "info": {"status": "checked-out"}}),
+        )
         .leads_to(201, "remove", "deleteBook", "id", "$response.body#/data/id")
         .fails(400, BAD_BODY)
         .fails(404, NO_RACK)
@@ -112,6 +121,31 @@ fn get() -> Route {
         .takes([take::if_none_match()])
         .envelope::<Thing>(200, "The book.", &[ETAG, APPLIED_INDEX], schemas::thing())
         .answers(304, "The client has this version already.", &[ETAG, APPLIED_INDEX], None)
+        .fails(400, BAD_ID)
+        .fails(404, NO_BOOK)
+        .fails_with_racks()
+        .fails_always()
+}
+
+fn history() -> Route {
+    let changes = json!([{
+        "index": 7, "part": 0, "time": "2026-01-31T09:30:00.123Z", "action": "checkout",
+        "version": 2, "request_id": "5f0c1d2e3a4b5c6d",
+        "changes": {"info": {"status": "checked-out", "userId": "ada"}},
+    }]);
+    Route::get("/books/{id}/history", TAG, "readHistory", "Reads what changed a book")
+        .about(
+            "Every log entry that touched it, oldest first, its removal included. Walk on with \
+             `Link`'s `rel=\"next\"`, or with `after` and the last version.",
+        )
+        .takes([take::book_id(), take::after_version(), take::limit()])
+        .takes(take::freshness())
+        .envelope_of_many::<ChangeJson<'_>>(
+            200,
+            "The changes.",
+            &[TOTAL_COUNT, LINK, APPLIED_INDEX],
+            changes,
+        )
         .fails(400, BAD_ID)
         .fails(404, NO_BOOK)
         .fails_with_racks()

@@ -2,14 +2,14 @@
 
 use bookmesh_rpc::api::{
     MAX_AUTHOR_CHARS, MAX_HOLDER_CHARS, MAX_NAME_CHARS, MAX_RACKS_OF_A_TYPE, MAX_TAG_CHARS,
-    MAX_TAGS, REPLACE_AFTER_MS,
+    MAX_TAGS, ORDER_QUANTITY, REPLACE_AFTER_MS,
 };
 use serde_json::json;
 use utoipa::openapi::schema::{AnyOfBuilder, Schema, SchemaType};
 use utoipa::openapi::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
-/// The last id: below 2^53.
-pub(crate) const MAX_ID: u64 = (1 << 53) - 1;
+/// The last id.
+pub(crate) const MAX_ID: u64 = crate::body::MAX_WHOLE;
 /// Of a text that is more than white space and has no control characters. White space of any kind
 /// is accepted, since it is trimmed and collapsed before anything else.
 const TEXT: &str = concat!(
@@ -232,4 +232,31 @@ pub(crate) fn record_kind() -> Object {
 /// What became of one book of a batch.
 pub(crate) fn batch_status() -> Object {
     words(["created", "skipped", "updated", "error"]).build()
+}
+
+/// False, and nothing else.
+pub(crate) fn no() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([false])).build()
+}
+
+/// A price as an answer shows it; null when the book has none.
+pub(crate) fn price() -> Object {
+    or_none(pattern("^[0-9]{1,8}[.][0-9]{2}$").examples([json!("12.99")]).build())
+}
+
+/// An amount as orders show it, a number with two decimals.
+pub(crate) fn amount() -> Object {
+    let number = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0));
+    number.examples([json!(12.99)]).build()
+}
+
+pub(crate) fn quantity() -> Object {
+    let (least, most) = ORDER_QUANTITY.into_inner();
+    integer(least.into(), most.into()).examples([json!(2)]).build()
+}
+
+/// What users call a change.
+pub(crate) fn action() -> Object {
+    let known = ["register", "update", "checkout", "return", "withdraw", "remove", "order"];
+    words(known).build()
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `books`, `checkout`, `racks`, `operators`, `health`, `meta` | the operations of one group of routes |
+//! | `books`, `checkout`, `v1_books`, `v1_orders`, `events`, `racks`, `operators`, `health`, `meta` | the operations of one group of routes |
 //! | `operation` | an operation in the making |
 //! | `parameters`, `headers` | what operations take and answer beside bodies |
 //! | `forms` | forms of values, bounded as the code bounds them |
@@ -14,6 +14,7 @@
 
 mod books;
 mod checkout;
+mod events;
 pub(crate) mod forms;
 mod headers;
 mod health;
@@ -24,6 +25,8 @@ mod parameters;
 mod racks;
 pub(crate) mod schemas;
 mod ui;
+mod v1_books;
+mod v1_orders;
 
 use std::sync::Arc;
 
@@ -77,6 +80,9 @@ fn document(version: &str) -> OpenApi {
     let groups = [
         (books::TAG, books::ABOUT, books::routes()),
         (checkout::TAG, checkout::ABOUT, checkout::routes()),
+        (v1_books::TAG, v1_books::ABOUT, v1_books::routes()),
+        (v1_orders::TAG, v1_orders::ABOUT, v1_orders::routes()),
+        (events::TAG, events::ABOUT, events::routes()),
         (racks::TAG, racks::ABOUT, racks::routes()),
         (operators::TAG, operators::ABOUT, operators::routes()),
         (health::TAG, health::ABOUT, health::routes()),

@@ -1,7 +1,7 @@
 //! One operation of the document in the making: what it takes, and every answer that it may give.
 
 use serde_json::Value;
-use utoipa::openapi::link::LinkBuilder;
+use utoipa::openapi::link::{Link, LinkBuilder};
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{Ref, Schema};
@@ -160,6 +160,16 @@ impl Route {
         self
     }
 
+    /// A further kind of content of an answer.
+    pub(crate) fn also(mut self, status: u16, kind: &str, content: Content) -> Self {
+        let mut built = self.operation.build();
+        if let Some(RefOr::T(response)) = built.responses.responses.get_mut(&status.to_string()) {
+            response.content.insert(kind.to_owned(), content.into());
+        }
+        self.operation = built.into();
+        self
+    }
+
     /// An answer of text.
     pub(crate) fn text(self, status: u16, about: &str, kind: &str) -> Self {
         let content = Content::new(Some(forms::string().build()));
@@ -198,7 +208,7 @@ impl Route {
 
     /// From an answer to another operation: `parameters` come from `$response…`.
     pub(crate) fn leads_to(
-        mut self,
+        self,
         status: u16,
         name: &str,
         operation: &str,
@@ -206,6 +216,22 @@ impl Route {
         from: &str,
     ) -> Self {
         let link = LinkBuilder::new().operation_id(operation).parameter(parameter, from).build();
+        self.link(status, name, link)
+    }
+
+    /// As [`Route::leads_to`], with a body whose parts may come from `$response…`.
+    pub(crate) fn leads_to_body(
+        self,
+        status: u16,
+        name: &str,
+        operation: &str,
+        body: Value,
+    ) -> Self {
+        let link = LinkBuilder::new().operation_id(operation).request_body(Some(body)).build();
+        self.link(status, name, link)
+    }
+
+    fn link(mut self, status: u16, name: &str, link: Link) -> Self {
         let mut built = self.operation.build();
         if let Some(RefOr::T(response)) = built.responses.responses.get_mut(&status.to_string()) {
             response.links.insert(name.to_owned(), link.into());

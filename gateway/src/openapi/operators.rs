@@ -72,8 +72,8 @@ fn plan() -> Route {
         "voters_reachable": 1, "possible": false,
         "reason": "it has a leader: there is nothing to recover", "choice": null, "losses": [],
         "members": [{
-            "member": 1, "peer_id": PEER, "role": "voter", "state": "leader", "last_index": 7,
-            "last_term": 1, "applied_index": 7,
+            "member": 1, "peer_id": PEER, "role": "voter", "reachable": true,
+            "state": "leader", "term": 1, "last_index": 7, "last_term": 1, "applied_index": 7,
         }],
     });
     Route::get("/racks/{id}/recovery", TAG, "planRecovery", "Shows what a recovery would lose")

@@ -38,6 +38,23 @@ pub(crate) fn book_id() -> Parameter {
     parameter(ParameterIn::Path, "id", forms::number_id(), about)
 }
 
+/// The `{id}` of an order's path.
+pub(crate) fn order_id() -> Parameter {
+    parameter(ParameterIn::Path, "id", forms::number_id(), "The order's id.")
+}
+
+/// Where a page of a history begins.
+pub(crate) fn after_version() -> Parameter {
+    let after = forms::integer(0, forms::MAX_ID).default(Some(json!(0)));
+    query("after", after.build(), "Only changes that made a later version than this.")
+}
+
+/// Where a stream of events goes on.
+pub(crate) fn last_event_id() -> Parameter {
+    let id = forms::string().examples([json!("b0:412.0")]).build();
+    header("Last-Event-ID", id, "The id of the last event that came; empty is none.")
+}
+
 /// The `{id}` of a rack's path.
 pub(crate) fn rack_id() -> Parameter {
     parameter(ParameterIn::Path, "id", forms::rack(), "The rack's name.")
@@ -75,10 +92,9 @@ pub(crate) fn rack_filter() -> Parameter {
 }
 
 /// Which books.
-pub(crate) fn book_filters() -> [Parameter; 5] {
+pub(crate) fn book_filters() -> [Parameter; 6] {
     let tag = ObjectBuilder::new().schema_type(Type::String);
     let tags = ArrayBuilder::new().items(tag).max_items(Some(MAX_TAGS));
-    let q = forms::string().pattern(Some("^\\s*(\\S+(\\s+|$)){0,16}$"));
     [
         rack_filter(),
         query("tag", tags.build(), "Only books with all of these tags; repeat the parameter."),
@@ -86,10 +102,11 @@ pub(crate) fn book_filters() -> [Parameter; 5] {
         query("author", forms::string().build(), "Only this author's, whatever the case."),
         query(
             "q",
-            q.examples([json!("machine time")]).build(),
+            forms::string().examples([json!("machine time")]).build(),
             "Up to 16 words, each of which has to occur in the name or the author, whatever the \
-             case.",
+             case; words are what lies between characters that are neither letters nor digits.",
         ),
+        flag("include_inactive", "Also books that were withdrawn."),
     ]
 }
 

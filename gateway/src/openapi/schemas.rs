@@ -81,24 +81,9 @@ pub(crate) struct Thing {
     /// 1 at first, one more with every change; what `ETag` shows.
     #[schema(minimum = 1)]
     version: u64,
-}
-
-/// What is known of a book; further keys are those that clients sent.
-#[derive(ToSchema)]
-pub(crate) struct Info {
-    #[schema(schema_with = forms::name)]
-    name: String,
-    #[schema(schema_with = forms::author)]
-    author: String,
-    #[schema(schema_with = forms::status)]
-    status: String,
-    /// Who has it, while it is checked out and the client said so.
-    #[schema(schema_with = forms::shown_holder, rename = "userId", required = false)]
-    user_id: String,
-    #[schema(schema_with = forms::time, rename = "createdAt")]
-    created_at: String,
-    #[schema(schema_with = forms::time, rename = "updatedAt")]
-    updated_at: String,
+    /// There, and false, once the book was withdrawn.
+    #[schema(schema_with = forms::no, required = false)]
+    active: bool,
 }
 
 pub(crate) fn thing() -> Value {
@@ -110,6 +95,25 @@ pub(crate) fn thing() -> Value {
         },
         "rack_id": "book-rack-001", "version": 1,
     })
+}
+
+/// `info` of an answer.
+fn info() -> RefOr<Schema> {
+    let info = ObjectBuilder::new()
+        .property("name", forms::name())
+        .property("author", forms::author())
+        .property("status", forms::status())
+        .property("userId", forms::shown_holder())
+        .property("createdAt", forms::time())
+        .property("updatedAt", forms::time())
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)))
+        .max_properties(Some(MAX_INFO_KEYS))
+        .description(Some(
+            "What is known of a book. `userId` is who has it, while it is checked out and the \
+             client said so; further keys are those that clients sent.",
+        ));
+    let always = ["name", "author", "status", "createdAt", "updatedAt"];
+    always.iter().fold(info, |info, name| info.required(*name)).build().into()
 }
 
 /// `info` of a request: the named keys, and any others.
@@ -161,6 +165,8 @@ macro_rules! schema {
 }
 
 schema! {
+    /// What is known of a book.
+    Info = info();
     /// The body of `POST /books`.
     NewBook = exact(
         &[
@@ -211,6 +217,24 @@ schema! {
         &["books"],
         "Up to 1,000 books. Without a `rack_id` they go to the first rack, always the same.",
     );
+    /// The body of `POST /v1/books`.
+    NewV1Book = exact(
+        &[
+            ("title", forms::name().into()),
+            ("author", forms::author().into()),
+            ("price", forms::given_price().into()),
+        ],
+        &["title", "author", "price"],
+        "A book to be.",
+    );
+    /// The body of `PUT /v1/books/{id}`.
+    V1BookChange = v1_book_change();
+    /// The body of `POST /v1/orders`.
+    NewOrder = exact(
+        &[("book_id", forms::given_id().into()), ("quantity", forms::quantity().into())],
+        &["book_id", "quantity"],
+        "Which book, and how many.",
+    );
     /// The body of `PUT /settings`.
     SettingsChange = settings_change();
     /// The body of `POST /racks/{id}/recover`.
@@ -233,6 +257,18 @@ fn books_of_a_batch() -> RefOr<Schema> {
     books.description(Some(about)).build().into()
 }
 
+fn v1_book_change() -> RefOr<Schema> {
+    let object = ObjectBuilder::new()
+        .property("title", forms::name())
+        .property("author", forms::author())
+        .property("price", forms::given_price())
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+        .min_properties(Some(1));
+    let about = "What is given changes. What can't be changed (`id`, `active`, the times) may be \
+                 sent back as it is.";
+    object.description(Some(about)).build().into()
+}
+
 fn settings_change() -> RefOr<Schema> {
     let object = ObjectBuilder::new()
         .property("rack_replicas", forms::replicas())
@@ -252,6 +288,12 @@ pub(crate) struct LogCommand {
     action: String,
     #[schema(schema_with = detail)]
     detail: (),
+}
+
+/// What was given, of a change.
+pub(crate) fn changes() -> Object {
+    let about = "What was given, by field; null where a key was removed.";
+    ObjectBuilder::new().schema_type(Type::Object).description(Some(about)).build()
 }
 
 /// `detail` of a logged command: what it holds depends on the action.

@@ -2,21 +2,30 @@
 
 use bookmesh_rpc::api::{Cents, Thing};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::openapi::forms;
 use crate::thing_json::{Text, time};
 
 /// The key of `info` that holds a price.
 pub(super) const PRICE: &str = "price";
 
 /// A book. Its price is a string, since a float has no cents; null when it has none.
-#[derive(Serialize)]
-pub(super) struct BookJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Book)]
+pub(crate) struct BookJson<'a> {
+    #[schema(schema_with = forms::number_id)]
     id: u64,
+    #[schema(schema_with = forms::name)]
     title: &'a str,
+    #[schema(schema_with = forms::author)]
     author: &'a str,
+    #[schema(schema_with = forms::price, required = true)]
     price: Option<Text<Cents>>,
     active: bool,
+    #[schema(schema_with = forms::time)]
     created_at: Text<humantime::Rfc3339Timestamp>,
+    #[schema(schema_with = forms::time)]
     updated_at: Text<humantime::Rfc3339Timestamp>,
 }
 

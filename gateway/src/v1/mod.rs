@@ -7,9 +7,9 @@
 //! | `book_json`, `order_json` | what a client gets |
 //! | `parse` | what a client sent, checked |
 
-mod book_json;
+pub(crate) mod book_json;
 pub(crate) mod books;
-mod order_json;
+pub(crate) mod order_json;
 pub(crate) mod orders;
 mod parse;
 

@@ -3,19 +3,30 @@
 use bookmesh_rpc::api::{Cents, Order};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
+use crate::openapi::forms;
 use crate::thing_json::{Text, time};
 
 /// An order. Its prices are numbers with two decimals.
-#[derive(Serialize)]
-pub(super) struct OrderJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Order)]
+pub(crate) struct OrderJson<'a> {
+    #[schema(schema_with = forms::number_id)]
     id: u64,
+    #[schema(schema_with = forms::number_id)]
     book_id: u64,
+    #[schema(schema_with = forms::name)]
     book_title: &'a str,
+    #[schema(schema_with = forms::author)]
     book_author: &'a str,
+    #[schema(schema_with = forms::quantity)]
     quantity: u32,
+    #[schema(schema_with = forms::amount)]
     unit_price: Decimal,
+    #[schema(schema_with = forms::amount)]
     total_price: Decimal,
+    #[schema(schema_with = forms::time)]
     created_at: Text<humantime::Rfc3339Timestamp>,
 }
 

@@ -5,7 +5,7 @@ use bookmesh_rpc::api::{
 };
 
 use super::book_json::PRICE;
-use crate::body::{Field, Fields, object};
+use crate::body::{Field, Fields, object, whole};
 use crate::price;
 
 /// The body of `POST /v1/books`: title, author and price.
@@ -80,10 +80,10 @@ pub(super) fn new_order(body: &[u8]) -> Result<(ThingId, u32), ApiError> {
     }
     let (least, most) = (ORDER_QUANTITY.start(), ORDER_QUANTITY.end());
     let what = format!("a whole number from {least} to {most}");
-    let quantity = fields.typed::<u32>("quantity", &what).value();
+    let quantity = fields.whole("quantity", &what).value();
     match quantity {
         Some(0) => fields.fault("quantity", "must be at least 1"),
-        Some(quantity) if quantity > *most => {
+        Some(quantity) if quantity > u64::from(*most) => {
             fields.fault("quantity", format!("must be at most {most}"));
         }
         Some(_) => {}
@@ -91,6 +91,7 @@ pub(super) fn new_order(body: &[u8]) -> Result<(ThingId, u32), ApiError> {
     }
     fields.finish("book_id, quantity")?;
     let book = book.ok_or_else(|| ApiError::invalid("book_id", "is required"))?;
+    let quantity = quantity.and_then(|quantity| u32::try_from(quantity).ok());
     Ok((book, quantity.unwrap_or_default()))
 }
 
@@ -138,8 +139,13 @@ fn read_price(fields: &mut Fields<'_>) -> Field<Cents> {
 /// An id as a number, or as a string as `/books` shows it.
 fn read_id(fields: &mut Fields<'_>, name: &str) -> Option<ThingId> {
     let raw = fields.raw(name).value()?;
-    let text = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-    let id = text.parse::<ThingId>();
+    let id = match whole(raw) {
+        Some(number) => ThingId::from_u64(number),
+        None => {
+            let text = serde_json::from_str::<String>(raw.get());
+            text.unwrap_or_else(|_| raw.get().to_owned()).parse()
+        }
+    };
     if id.is_err() {
         fields.fault(name, "must be a whole number from 1 to 9007199254740991");
     }
@@ -227,11 +233,11 @@ mod tests {
         let read = |body: &str| new_order(body.as_bytes());
         assert_eq!(read(r#"{"book_id":1,"quantity":2}"#).unwrap(), (id(), 2));
         assert_eq!(faults(read("{}")), ["book_id", "quantity"]);
-        for quantity in ["0", "1000001", "-1", "1.5", "1e2", "\"2\"", "null", "99999999999999"] {
+        for quantity in ["0", "1000001", "-1", "1.5", "1e7", "\"2\"", "null", "99999999999999"] {
             let body = format!(r#"{{"book_id":1,"quantity":{quantity}}}"#);
             assert_eq!(faults(read(&body)), ["quantity"], "{quantity}");
         }
-        for book in ["0", "9007199254740993", "-1", "1.0", "\"x\"", "[]"] {
+        for book in ["0", "9007199254740993", "-1", "1.5", "\"x\"", "[]"] {
             let body = format!(r#"{{"book_id":{book},"quantity":1}}"#);
             assert_eq!(faults(read(&body)), ["book_id"], "{book}");
         }

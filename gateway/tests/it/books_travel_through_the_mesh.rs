@@ -120,7 +120,7 @@ async fn filters_and_consistency_reach_the_rack() {
         (filter.status, filter.author.as_deref()),
         (Some(Status::CheckedOut), Some("Ann B"))
     );
-    assert_eq!(filter.words, ["war", "Peace"]);
+    assert_eq!(filter.words, ["war", "peace"]);
     assert_eq!(consistency, Consistency::Eventual { max_lag_ms: None });
     let one = world.get("/books/1?consistency=eventual").await;
     assert_eq!((one.status, one.header("x-applied-index")), (200, Some("1")));

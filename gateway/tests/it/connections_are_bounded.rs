@@ -151,6 +151,79 @@ async fn connections_over_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn one_client_does_not_take_all_places() {
+    let one = Some(1);
+    let served =
+        served(ServeConfig { max_connections_per_client: one, ..ServeConfig::default() }).await;
+    let mut first = TcpStream::connect(served.at).await.unwrap();
+    let live = b"GET /live HTTP/1.1\r\nhost: t\r\n\r\n";
+    first.write_all(live).await.unwrap();
+    first.read_exact(&mut [0; 12]).await.unwrap();
+    let mut second = TcpStream::connect(served.at).await.unwrap();
+    let _ = second.write_all(live).await;
+    assert_eq!(second.read(&mut [0]).await.unwrap_or(0), 0, "closed without a word");
+    drop(first);
+    // Once the server has seen that the first one is gone.
+    let again = async {
+        loop {
+            let mut third = TcpStream::connect(served.at).await.unwrap();
+            let _ = third.write_all(live).await;
+            if third.read(&mut [0]).await.unwrap_or(0) > 0 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), again).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn an_http2_request_in_flight_ends_before_the_server_does() {
+    let served = served(ServeConfig::default()).await;
+    let mut stream = TcpStream::connect(served.at).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    // HEADERS of stream 1, the last of its request: GET, http, /ready, t (RFC 7541, appendix A).
+    let head = b"\x82\x86\x04\x06/ready\x01\x01t";
+    let frame = [&[0, 0, head.len() as u8, 1, 0x5, 0, 0, 0, 1][..], head].concat();
+    stream.write_all(&frame).await.unwrap();
+    served.gate.asked.notified().await;
+    served.stop.send(()).unwrap();
+    while frame_of(&mut stream).await.0 != GOAWAY {}
+    assert!(!served.done.is_finished());
+    served.gate.open.notify_one();
+    let (mut status, mut body) = (None, Vec::new());
+    loop {
+        let (kind, flags, payload) = frame_of(&mut stream).await;
+        match kind {
+            HEADERS => status = payload.first().copied(),
+            DATA => body.extend(payload),
+            _ => {}
+        }
+        if matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(status, Some(0x88), "the static table's :status 200");
+    assert_eq!(body, b"{\"status\":\"ready\"}");
+    drop(stream);
+    served.done.await.unwrap();
+}
+
+// Frames of HTTP/2 (RFC 9113, 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+
+/// The next frame: its type, its flags, what is in it.
+async fn frame_of(stream: &mut TcpStream) -> (u8, u8, Vec<u8>) {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    stream.read_exact(&mut payload).await.unwrap();
+    (head[3], head[4], payload)
+}
+
+#[tokio::test]
 async fn http2_without_tls_is_understood() {
     let served = served(ServeConfig::default()).await;
     let mut stream = TcpStream::connect(served.at).await.unwrap();

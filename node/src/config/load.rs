@@ -174,6 +174,17 @@ impl Loading {
         }
         self.settings.mdns &= !self.settings.p2p_host.is_loopback();
         self.refuse_strangers();
+        if self.settings.rate_limit_burst.is_some() && self.settings.rate_limit_rps.is_none() {
+            self.refuse("rate_limit_burst");
+        }
+    }
+
+    /// A value that breaks a rule between settings.
+    fn refuse(&mut self, key: &'static str) {
+        let given = Setting::by_key(key).zip(self.given.get(key));
+        let mistake =
+            given.map(|(setting, (text, source))| Mistake::of(setting, text, source.clone()));
+        self.mistakes.extend(mistake);
     }
 
     /// Without a mesh key anybody who can connect is in; so only this machine can. `up` makes a
@@ -183,9 +194,7 @@ impl Loading {
         if named || self.role == Role::Up || self.settings.p2p_host.is_loopback() {
             return;
         }
-        let given = Setting::by_key("p2p_host").zip(self.given.get("p2p_host"));
-        let mistake = given.map(|(host, (text, source))| Mistake::of(host, text, source.clone()));
-        self.mistakes.extend(mistake);
+        self.refuse("p2p_host");
     }
 
     fn finish(self) -> Result<Loaded, Mistakes> {

@@ -180,3 +180,29 @@ fn no_name_is_listed_twice() {
         assert_eq!(names.len(), count, "{names:?}");
     }
 }
+
+#[test]
+fn the_edge_is_open_by_default_and_a_burst_needs_a_rate() {
+    let load = |pairs| Settings::load(Role::Gateway, &Overrides::default(), env(pairs));
+    let open = load(&[]).unwrap();
+    assert_eq!((open.rate_limit_rps, open.cors_origin), (None, None));
+    assert_eq!(open.max_connections_per_client, None);
+
+    let limited = load(&[("RATE_LIMIT_RPS", "50"), ("RATE_LIMIT_BURST", "200")]).unwrap();
+    let numbers = [limited.rate_limit_rps, limited.rate_limit_burst].map(|n| n.unwrap().get());
+    assert_eq!(numbers, [50, 200]);
+    let off = load(&[("RATE_LIMIT_RPS", "off"), ("MAX_CONNECTIONS_PER_CLIENT", "off")]).unwrap();
+    assert_eq!((off.rate_limit_rps, off.max_connections_per_client), (None, None));
+
+    let wrong = load(&[
+        ("RATE_LIMIT_BURST", "200"),
+        ("CORS_ORIGIN", "https://a.example/path"),
+        ("TRUSTED_PROXIES", "10.0.0.0/40"),
+        ("MAX_CONNECTIONS_PER_CLIENT", "0"),
+    ]);
+    let mistakes = wrong.unwrap_err();
+    let mut found = names(&mistakes);
+    found.sort_unstable();
+    let all = ["CORS_ORIGIN", "MAX_CONNECTIONS_PER_CLIENT", "RATE_LIMIT_BURST", "TRUSTED_PROXIES"];
+    assert_eq!(found, all);
+}

@@ -2,6 +2,7 @@
 //! words stand in the table.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,6 +16,8 @@ use super::{Environment, LogFormat};
 const MAX_LIST: usize = 64;
 /// Characters of one address.
 const MAX_ADDRESS_CHARS: usize = 512;
+/// Requests a second, and at once, of one client.
+const MAX_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999_999);
 
 pub(super) fn within<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     text.parse().ok().filter(|number| range.contains(number))
@@ -108,14 +111,17 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.contains('\0')).then(|| text.into())
 }
 
-/// `*`, or scheme, host and port of a page without anything behind.
-pub(super) fn origin(text: &str) -> Option<String> {
-    let host = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    let is_origin = host.is_some_and(|host| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-        !host.is_empty() && host.chars().all(plain)
-    });
-    (text == "*" || is_origin).then(|| text.to_owned())
+/// A number, or `off`.
+pub(super) fn or_off<T: FromStr + PartialOrd>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Option<Option<T>> {
+    if text == "off" { Some(None) } else { within(text, range).map(Some) }
+}
+
+/// Requests, or `off`.
+pub(super) fn rate(text: &str) -> Option<Option<NonZeroU32>> {
+    or_off(text, NonZeroU32::MIN..=MAX_RATE)
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> {
@@ -160,12 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_has_no_path() {
-        for good in ["*", "https://books.example", "http://localhost:5173"] {
-            assert!(origin(good).is_some(), "{good}");
-        }
-        for bad in ["books.example", "https://", "https://a/b", "https://a\r\nb", "ftp://a"] {
-            assert!(origin(bad).is_none(), "{bad}");
+    fn a_limit_is_a_number_or_off() {
+        assert_eq!(rate("off"), Some(None));
+        assert_eq!(rate("1000000").unwrap().unwrap().get(), 1_000_000);
+        for bad in ["", "0", "-1", "1000001", "1.5", "on"] {
+            assert_eq!(rate(bad), None, "{bad}");
         }
     }
 }

@@ -283,6 +283,13 @@ pub const SETTINGS: &[Setting] = &[
         |s, text| parse::millis(text, 100..=300_000).map(|value| s.request_timeout = value),
     ),
     plain(
+        ["slow_request_ms", "slow-request-ms", "MS"],
+        &["SLOW_REQUEST_MS"],
+        Default::Fixed("1000"),
+        ["milliseconds, 1 to 300000", "Requests that take as long are logged with their parts"],
+        |s, text| parse::millis(text, 1..=300_000).map(|value| s.slow_request = value),
+    ),
+    plain(
         ["max_connections", "max-connections", "COUNT"],
         &["MAX_CONNECTIONS"],
         Default::Fixed("10000"),
@@ -290,10 +297,49 @@ pub const SETTINGS: &[Setting] = &[
         |s, text| parse::within(text, 16..=1_000_000).map(|value| s.max_connections = value),
     ),
     plain(
-        ["cors_origin", "cors-origin", "ORIGIN"],
+        ["max_connections_per_client", "max-connections-per-client", "COUNT"],
+        &["MAX_CONNECTIONS_PER_CLIENT"],
+        Default::Absent("off"),
+        ["a number, 1 to 1000000, or off", "HTTP connections of one client address at most"],
+        |s, text| {
+            parse::or_off(text, 1..=1_000_000).map(|value| s.max_connections_per_client = value)
+        },
+    ),
+    plain(
+        ["cors_origin", "cors-origin", "ORIGINS"],
         &["CORS_ORIGIN"],
         Default::Absent("none"),
-        ["* or an origin such as https://books.example", "Who may call from a browser"],
-        |s, text| parse::origin(text).map(|value| s.cors_origin = Some(value)),
+        [
+            "* or at most 64 origins such as https://books.example separated by commas",
+            "Pages that may call from a browser",
+        ],
+        |s, text| text.parse().ok().map(|value| s.cors_origin = Some(value)),
+    ),
+    plain(
+        ["rate_limit_rps", "rate-limit-rps", "REQUESTS"],
+        &["RATE_LIMIT_RPS"],
+        Default::Absent("off"),
+        ["a number, 1 to 1000000, or off", "Requests a second of one client in the long run"],
+        |s, text| parse::rate(text).map(|value| s.rate_limit_rps = value),
+    ),
+    plain(
+        ["rate_limit_burst", "rate-limit-burst", "REQUESTS"],
+        &["RATE_LIMIT_BURST"],
+        Default::Absent("as RATE_LIMIT_RPS"),
+        [
+            "a number, 1 to 1000000, or off, and RATE_LIMIT_RPS given too",
+            "Requests of one client at once after a pause",
+        ],
+        |s, text| parse::rate(text).map(|value| s.rate_limit_burst = value),
+    ),
+    plain(
+        ["trusted_proxies", "trusted-proxies", "NETWORKS"],
+        &["TRUSTED_PROXIES"],
+        Default::Absent("none"),
+        [
+            "at most 64 addresses or networks separated by commas, such as 10.0.0.7 or fd00::/8",
+            "Proxies whose X-Forwarded-For says who the client is",
+        ],
+        |s, text| text.parse().ok().map(|value| s.trusted_proxies = value),
     ),
 ];

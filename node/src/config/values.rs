@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bookmesh_gateway::{Origins, TrustedProxies};
 use bookmesh_rpc::api::RackId;
 use bookmesh_rpc::mesh::MeshKey;
 
@@ -117,10 +119,20 @@ pub struct Settings {
     pub max_payload_bytes: usize,
     /// How long an HTTP request may take.
     pub request_timeout: Duration,
+    /// HTTP requests that take as long are logged as warnings.
+    pub slow_request: Duration,
     /// Connections at most, of HTTP and of the mesh each.
     pub max_connections: u32,
-    /// Who may call from a browser: an origin, or `*`.
-    pub cors_origin: Option<String>,
+    /// HTTP connections of one client at most.
+    pub max_connections_per_client: Option<u32>,
+    /// Pages that may call from a browser.
+    pub cors_origin: Option<Origins>,
+    /// Requests a second of one client, in the long run.
+    pub rate_limit_rps: Option<NonZeroU32>,
+    /// Requests of one client at once; `None`: as many as a second's.
+    pub rate_limit_burst: Option<NonZeroU32>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Settings {
@@ -160,8 +172,13 @@ impl Settings {
             log_format: LogFormat::Pretty,
             max_payload_bytes: 0,
             request_timeout: Duration::ZERO,
+            slow_request: Duration::ZERO,
             max_connections: 0,
+            max_connections_per_client: None,
             cors_origin: None,
+            rate_limit_rps: None,
+            rate_limit_burst: None,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

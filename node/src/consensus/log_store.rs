@@ -63,6 +63,11 @@ impl LogStore {
         Ok(store)
     }
 
+    /// The log as it stands in storage, for threads that may wait for a disk.
+    pub(super) const fn storage(&self) -> &Group {
+        &self.group
+    }
+
     /// The entries in a range, at most `max_bytes` of them but one at least. Disk reads stay off
     /// the async threads.
     ///

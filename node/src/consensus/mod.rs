@@ -17,12 +17,14 @@
 //! | [`leave`] | taking a member out before it stops |
 //! | [`log_store`] | openraft's log over `storage` |
 //! | [`machine`] | openraft's state machine over a view |
+//! | [`changes`] | what changed, read from the log |
 //! | [`checkpoint`] | views on disk, so that a start need not apply the whole log |
 //! | [`filling`] | a replica that takes no part yet is filled with what is committed |
 //! | [`recovery`] | one member goes on alone when the majority is gone for good |
 //! | [`network`] | messages between members over the mesh |
 //! | [`types`] | what openraft is used with |
 
+pub mod changes;
 pub mod checkpoint;
 pub mod elector;
 pub mod filling;

@@ -16,6 +16,7 @@
 //! | [`recover`] | one member goes on alone, by an operator's decision |
 //! | [`survey`] | how the members on other nodes stand |
 //! | [`things`] | reads and writes of a rack's things |
+//! | `changes` | the histories of things, and changes as they come |
 //! | `orders` | reads and writes of a rack's orders |
 //! | [`books`] | the books, as a worker of orders sees them: a circuit breaker for each rack |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
@@ -31,6 +32,7 @@
 pub mod announce;
 pub mod base;
 pub mod books;
+mod changes;
 pub mod client_only;
 pub mod disk;
 pub mod fill;

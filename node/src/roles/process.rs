@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bookmesh_gateway::{
-    Gateway, GatewayConfig, HealthSource, Router, ServeConfig, ops_router, serve,
+    EdgeConfig, Gateway, GatewayConfig, HealthSource, RateLimit, Router, ServeConfig, ops_router,
+    serve,
 };
 use bookmesh_rpc::Mesh;
 use bookmesh_rpc::api::Kind;
@@ -204,8 +205,7 @@ fn gateway_config(settings: &Settings, replicas: usize) -> GatewayConfig {
     GatewayConfig {
         max_payload_bytes: settings.max_payload_bytes,
         request_timeout: settings.request_timeout,
-        slow_after: GatewayConfig::default().slow_after,
-        cors_origin: settings.cors_origin.clone(),
+        slow_after: settings.slow_request,
         replicas,
         detailed_errors: settings.environment != Environment::Production,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -213,8 +213,19 @@ fn gateway_config(settings: &Settings, replicas: usize) -> GatewayConfig {
 }
 
 fn serve_config(settings: &Settings) -> ServeConfig {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let rate_limit = settings.rate_limit_rps.map(|per_second| RateLimit {
+        per_second,
+        burst: settings.rate_limit_burst.unwrap_or(per_second),
+    });
     ServeConfig {
-        max_connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
+        max_connections: count(settings.max_connections),
+        max_connections_per_client: settings.max_connections_per_client.map(count),
+        edge: EdgeConfig {
+            cors: settings.cors_origin.clone(),
+            rate_limit,
+            trusted_proxies: settings.trusted_proxies.clone(),
+        },
         ..ServeConfig::default()
     }
 }

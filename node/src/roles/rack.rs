@@ -26,8 +26,8 @@ use crate::consensus::types::Seat;
 /// Records in one answer about the log.
 const MAX_LOG_PAGE: u32 = 1_000;
 
-/// See [`Rack::list`].
-const MAX_SCANS: usize = 2;
+/// Pages of changes that are read from the log at once: each may read much for the little it tells.
+const MAX_LOG_READS: usize = 4;
 /// How often it is said what a start waits for.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -66,8 +66,8 @@ pub struct Rack {
     pub(super) turn: Semaphore,
     /// Its stage or its group has changed; the announcer waits for that.
     pub(super) changed: Notify,
-    /// Lists that may look through the view at once; a scan holds up what is to be applied.
-    pub(super) scans: Semaphore,
+    /// Taken by who reads a page of changes.
+    pub(super) log_reads: Semaphore,
 }
 
 /// Where a rack on this worker is in its life.
@@ -109,7 +109,7 @@ impl Rack {
             fills: Fills::default(),
             turn: Semaphore::new(1),
             changed: Notify::new(),
-            scans: Semaphore::new(MAX_SCANS),
+            log_reads: Semaphore::new(MAX_LOG_READS),
         })
     }
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use bookmesh_rpc::api::{
-    Action, ApiError, Applied, Command, Consistency, ForgetThings, GetThing, ListThings, MAX_BATCH,
-    MemberState, RegisterThing, RegisterThings, Registered, RequestId, RequestKey, SettleKey,
-    Settled, Thing, ThingId, ThingList, ThingRead, UpdateThing, WithdrawThing,
+    Action, ApiError, Applied, Command, Consistency, Filter, ForgetThings, GetThing, ListThings,
+    MAX_BATCH, MemberState, RegisterThing, RegisterThings, Registered, RequestId, RequestKey,
+    SettleKey, Settled, Thing, ThingId, ThingList, ThingRead, UpdateThing, WithdrawThing,
 };
 use bookmesh_storage::view::Things;
 
@@ -16,6 +16,10 @@ use crate::consensus::membership::state_in;
 
 /// The most things of one page.
 const MAX_PAGE: u32 = 1_000;
+
+/// Bytes of a filter's texts: its words are looked up while the view can't change, some thousands
+/// of them in a millisecond.
+const MAX_FILTER_BYTES: usize = 32 * 1024;
 
 /// What became of one thing of a batch.
 type BatchItem = Result<(Registered, ThingId), ApiError>;
@@ -176,22 +180,16 @@ impl Rack {
     /// One page of things.
     ///
     /// # Errors
-    /// As [`Rack::get`].
+    /// As [`Rack::get`]; a filter that is too long.
     pub async fn list(&self, mut request: ListThings) -> Result<ThingList, ApiError> {
         request.limit = request.limit.min(MAX_PAGE);
+        check_filter(&request.filter)?;
         let group = self.fresh(request.consistency).await?;
-        // A filter may look at every thing of the rack; that must not hold up an async thread.
-        let place = self.scans.acquire().await.map_err(ApiError::internal)?;
-        let listed = tokio::task::spawn_blocking(move || {
-            group.read(|shown| {
-                let mut list = shown.view.list(&request);
-                list.applied_index = shown.applied.map_or(0, |id| id.index);
-                list
-            })
-        });
-        let list = listed.await.map_err(ApiError::internal);
-        drop(place);
-        list
+        Ok(group.read(|shown| {
+            let mut list = shown.view.list(&request);
+            list.applied_index = shown.applied.map_or(0, |id| id.index);
+            list
+        }))
     }
 
     pub(super) async fn fresh(
@@ -240,6 +238,16 @@ impl Rack {
             _ => Ok(()),
         }
     }
+}
+
+fn check_filter(filter: &Filter) -> Result<(), ApiError> {
+    let texts = filter.tags.iter().chain(&filter.words).chain(&filter.author);
+    let bytes: usize = texts.map(|text| text.len() + 1).sum();
+    if bytes > MAX_FILTER_BYTES {
+        let rule = format!("must have at most {MAX_FILTER_BYTES} bytes, has {bytes}");
+        return Err(ApiError::invalid("filter", rule));
+    }
+    Ok(())
 }
 
 /// Whether the rack can remember a client's key. Its log would refuse it too; but then each refusal

@@ -139,7 +139,9 @@ impl Worker {
             Request::PlaceOrder(place) => {
                 Reply::PlaceOrder(self.rack(&place.rack)?.place_order(&context, place).await?)
             }
-            Request::ReadHistory(_) => return Err(not_served(request.method())),
+            Request::ReadHistory(read) => {
+                Reply::ReadHistory(self.rack(&read.rack)?.history(read).await?)
+            }
             Request::RecoverRack(recover) => {
                 let rack = self.rack(&recover.rack)?.clone();
                 Reply::RecoverRack(rack.recover(id, recover).await?)
@@ -190,9 +192,10 @@ impl Service for Worker {
                 StreamRequest::FillReplica(fill) => {
                     self.rack(&fill.rack)?.fill_replica(fill, items).await
                 }
-                StreamRequest::WatchRoutes(_) | StreamRequest::WatchChanges(_) => {
-                    Err(not_served(request.method()))
+                StreamRequest::WatchChanges(watch) => {
+                    self.rack(&watch.rack)?.clone().watch_changes(watch, items).await
                 }
+                StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
             }
         })
     }

@@ -34,7 +34,12 @@ impl Api {
         Self::answer(self.client.request(method, format!("{}{path}", self.base)), body).await
     }
 
-    async fn answer(
+    /// A request to be given headers, for [`Api::answer`].
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn answer(
         mut request: RequestBuilder,
         body: Option<Value>,
     ) -> Result<Answer, reqwest::Error> {

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod asker;
+pub mod guide;
 pub mod lan;
 pub mod lan_mesh;
 pub mod mesh;
@@ -9,6 +10,7 @@ pub mod probe;
 pub mod process;
 pub mod rack;
 pub mod shop;
+pub mod shown;
 pub mod writers;
 
 pub use api::Api;

@@ -19,6 +19,13 @@ pub struct Position {
     pub part: u32,
 }
 
+impl Position {
+    /// Behind all commands of an entry, however many it has.
+    pub const fn end_of(index: u64) -> Self {
+        Self { index, part: u32::MAX }
+    }
+}
+
 /// One command that changed a thing, or made an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -28,7 +35,7 @@ pub struct Change {
     pub time_ms: u64,
     /// Who asked.
     pub request_id: RequestId,
-    /// What, as it stands in the log.
+    /// What, as it stands in the log; of one that removed several things, what it did to this one.
     pub action: Action,
     /// Of which thing or order.
     pub id: ThingId,

@@ -15,11 +15,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bookmesh_rpc::api::{
-    ApiError, CLIENT_KEY_MS, ClientKey, KeyId, MAX_BATCH, Outcome, Thing, ThingId,
+    ApiError, CLIENT_KEY_MS, ClientKey, KeyId, MAX_BATCH, Order, Outcome, Thing, ThingId,
 };
 use serde::{Deserialize, Serialize};
 
 use super::kept::{Kept, KeptItem};
+use super::saved_to::SavedTo;
 
 /// Answers of one rack at most, each part of a batch being one: 5 in a second, all day. They take
 /// about 70 MB, things apart: some more would double the map. A batch under way may go over by its
@@ -83,21 +84,21 @@ pub(super) struct ClientKeys {
     held: u64,
     /// Of things, in those that were not let go.
     bytes: usize,
-    /// The place of the first that is in no checkpoint yet.
-    saved: u64,
+    saved: SavedTo,
 }
 
 impl ClientKeys {
     /// The first answer under this key, or why there can be none; `None` for a key that is new.
-    /// `what` names the rack, `current` finds a thing in the view.
+    /// `what` names the rack, `current` finds a thing in the view, `order` an order.
     pub(super) fn answer<'a>(
         &self,
         key: &ClientKey,
         now_ms: u64,
         what: impl FnOnce() -> String,
         current: impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
+        order: impl Fn(ThingId) -> Option<&'a Arc<Order>>,
     ) -> Option<Outcome> {
-        if let Some(first) = self.first_answer(key, current) {
+        if let Some(first) = self.first_answer(key, current, order) {
             return Some(first);
         }
         let under_way = if self.records.contains_key(&key.id) { MAX_BATCH } else { 0 };
@@ -109,12 +110,13 @@ impl ClientKeys {
         &self,
         key: &ClientKey,
         current: impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
+        order: impl Fn(ThingId) -> Option<&'a Arc<Order>>,
     ) -> Option<Outcome> {
         let record = self.records.get(&key.id)?;
         if record.fingerprint != key.fingerprint {
             return Some(Err(ApiError::KeyConflict));
         }
-        record.find(key.part).map(|kept| kept.outcome(current))
+        record.find(key.part).map(|kept| kept.outcome(current, order))
     }
 
     fn full(&self, now_ms: u64, what: String) -> ApiError {
@@ -192,17 +194,16 @@ impl ClientKeys {
 
     /// A full checkpoint begins.
     pub(super) fn begin_full(&mut self) {
-        self.saved = self.first;
+        self.saved.set(self.first);
     }
 
     /// How many are in no checkpoint yet.
     pub(super) fn unsaved(&self) -> usize {
-        self.order.len() - self.skipped()
+        self.saved.unsaved(self.first, self.order.len())
     }
 
     fn skipped(&self) -> usize {
-        let saved = self.saved.saturating_sub(self.first);
-        usize::try_from(saved).map_or(self.order.len(), |saved| saved.min(self.order.len()))
+        self.saved.skipped(self.first, self.order.len())
     }
 
     /// As [`super::remembered::Remembered::each_unsaved`].
@@ -226,7 +227,7 @@ impl ClientKeys {
     }
 
     pub(super) fn set_saved(&mut self, saved: u64) {
-        self.saved = saved;
+        self.saved.set(saved);
     }
 
     /// Takes an answer of a checkpoint. `false` when the thing that it answers is not there.
@@ -258,7 +259,7 @@ impl ClientKeys {
             self.let_go_oldest();
         }
         self.held = held;
-        self.saved = self.next();
+        self.saved.set(self.next());
     }
 
     fn forget_before(&mut self, first: u64) {
@@ -301,7 +302,8 @@ mod tests {
 
     /// The answer where the view has these things.
     fn answer(keys: &ClientKeys, key: &ClientKey, view: &[Arc<Thing>]) -> Option<Outcome> {
-        keys.answer(key, 0, || "r".into(), |id| view.iter().find(|thing| thing.id == id))
+        let current = |id| view.iter().find(|thing| thing.id == id);
+        keys.answer(key, 0, || "r".into(), current, |_| None)
     }
 
     #[test]
@@ -349,7 +351,7 @@ mod tests {
             let id = key(&(part / 1000).to_string());
             keys.insert(&ClientKey { part: part % 1000, ..id }, 5000, &Ok(Applied::Done));
         }
-        let full = keys.answer(&key("new"), 7000, || "r".into(), |_| None);
+        let full = keys.answer(&key("new"), 7000, || "r".into(), |_| None, |_| None);
         let (most, free_in_s) = (CLIENT_ANSWERS as u32, CLIENT_KEY_MS / 1000 - 2 + 1);
         let refusal = ApiError::KeysFull { what: "r".into(), most, free_in_s };
         assert_eq!(full, Some(Err(refusal)));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bookmesh_rpc::api::{ApiError, Applied, Outcome, Registered, Thing, ThingId};
+use bookmesh_rpc::api::{ApiError, Applied, Order, Outcome, Registered, Thing, ThingId};
 use serde::{Deserialize, Serialize};
 
 use super::edit::thing_bytes;
@@ -15,6 +15,8 @@ pub(super) enum Kept {
     Held(Option<Registered>, Arc<Thing>),
     /// The same by reference: known while the thing has this version.
     Named(Option<Registered>, ThingId, u64),
+    /// An order, which stands in the view for ever.
+    Order(ThingId),
     /// What was let go and nothing in the view tells.
     Lost,
     /// All else.
@@ -28,6 +30,8 @@ pub(super) enum KeptItem {
     Current(Option<Registered>, ThingId),
     /// See [`Kept::Named`].
     Named(Option<Registered>, ThingId, u64),
+    /// See [`Kept::Order`].
+    Order(ThingId),
     /// See [`Kept::Lost`].
     Lost,
     /// Forgotten things follow, each an item of its own: together they can be large.
@@ -37,10 +41,11 @@ pub(super) enum KeptItem {
 }
 
 impl Kept {
-    /// The answer; `current` finds a thing in the view.
+    /// The answer; `current` finds a thing in the view, `order` an order.
     pub(super) fn outcome<'a>(
         &self,
         current: impl Fn(ThingId) -> Option<&'a Arc<Thing>>,
+        order: impl Fn(ThingId) -> Option<&'a Arc<Order>>,
     ) -> Outcome {
         match self {
             Self::Held(how, thing) => Ok(applied(*how, thing.clone())),
@@ -48,6 +53,9 @@ impl Kept {
                 let thing = current(*id).filter(|thing| thing.version == *version);
                 thing.map(|thing| applied(*how, thing.clone())).ok_or(ApiError::OutcomeForgotten)
             }
+            Self::Order(id) => order(*id)
+                .map(|order| Applied::Order(order.clone()))
+                .ok_or(ApiError::OutcomeForgotten),
             Self::Lost => Err(ApiError::OutcomeForgotten),
             Self::Other(outcome) => outcome.as_ref().clone(),
         }
@@ -57,7 +65,7 @@ impl Kept {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Held(_, thing) => thing_bytes(thing),
-            Self::Named(..) | Self::Lost => 0,
+            Self::Named(..) | Self::Order(_) | Self::Lost => 0,
             Self::Other(outcome) => match outcome.as_ref() {
                 Ok(Applied::Forgotten(things)) => things.iter().map(|t| thing_bytes(t)).sum(),
                 _ => 0,
@@ -72,7 +80,7 @@ impl Kept {
             Self::Other(outcome) if matches!(**outcome, Ok(Applied::Forgotten(_))) => {
                 *self = Self::Lost;
             }
-            Self::Named(..) | Self::Lost | Self::Other(_) => {}
+            Self::Named(..) | Self::Order(_) | Self::Lost | Self::Other(_) => {}
         }
     }
 
@@ -91,6 +99,7 @@ impl Kept {
                 (KeptItem::Outcome(Ok(applied(*how, thing.clone()))), &[])
             }
             Self::Named(how, id, version) => (KeptItem::Named(*how, *id, *version), &[]),
+            Self::Order(id) => (KeptItem::Order(*id), &[]),
             Self::Lost => (KeptItem::Lost, &[]),
             Self::Other(outcome) => match outcome.as_ref() {
                 Ok(Applied::Forgotten(things)) => (KeptItem::Forgotten, things),
@@ -107,6 +116,7 @@ impl Kept {
         Some(match item {
             KeptItem::Current(how, id) => Self::Held(how, current(id)?.clone()),
             KeptItem::Named(how, id, version) => Self::Named(how, id, version),
+            KeptItem::Order(id) => Self::Order(id),
             KeptItem::Lost => Self::Lost,
             KeptItem::Forgotten => Self::Other(Box::new(Ok(Applied::Forgotten(Vec::new())))),
             KeptItem::Outcome(outcome) => Self::from(&outcome),
@@ -129,6 +139,7 @@ impl From<&Outcome> for Kept {
         match outcome {
             Ok(Applied::Thing(thing)) => Self::Held(None, thing.clone()),
             Ok(Applied::Registered(how, thing)) => Self::Held(Some(*how), thing.clone()),
+            Ok(Applied::Order(order)) => Self::Order(order.id),
             other => Self::Other(Box::new(other.clone())),
         }
     }

@@ -8,24 +8,30 @@
 //! |---|---|
 //! | `things` | a rack: its things, by id and by import key |
 //! | `edit` | what a change makes of a thing, and whether it may |
+//! | `changes` | which commands changed what |
+//! | `index` | which things have a tag, an author, a word, a status |
 //! | `list` | pages of things |
 //! | `registry` | the orchestrators': racks and their numbers |
 //! | `members` | member numbers, each handed out once |
 //! | `remembered` | first answers, for writes that their senders send again |
 //! | `client_keys` | first answers under clients' own keys |
 //! | `kept` | one first answer, small |
+//! | `saved_to` | how far a list is in a checkpoint |
 //! | `floors` | sessions whose writes are refused, since answers were forgotten early |
 //! | `parts` | the bytes of a checkpoint |
 
+mod changes;
 mod client_keys;
 mod edit;
 mod floors;
+mod index;
 mod kept;
 mod list;
 mod members;
 mod parts;
 mod registry;
 mod remembered;
+mod saved_to;
 mod things;
 
 use bookmesh_rpc::api::{ApiError, Batch, Outcome};
@@ -36,7 +42,7 @@ pub use floors::RETRY_MS;
 pub use parts::{MAX_PART_BYTES, RestoreError};
 pub use registry::{FOUNDER_PATIENCE_MS, Registry};
 pub use remembered::{REMEMBERED_BYTES, REMEMBERED_KEYS, REMEMBERED_MS};
-pub use things::Things;
+pub use things::{NotedChange, Things};
 
 /// A state machine that can be checkpointed while it goes on.
 ///

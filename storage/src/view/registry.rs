@@ -114,7 +114,7 @@ impl Registry {
             Some(RequestKey::Retry(key)) => key,
             Some(RequestKey::Client(_)) => return Err(foreign("registry")),
         };
-        if let Some(first) = self.remembered.answer(&key) {
+        if let Some(first) = self.remembered.answer(&key, |_| None) {
             return first;
         }
         let outcome = self.act(&command.action);

@@ -9,11 +9,12 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bookmesh_rpc::api::{ApiError, MAX_BATCH, Outcome, RetryKey, Thing, ThingId};
+use bookmesh_rpc::api::{ApiError, MAX_BATCH, Order, Outcome, RetryKey, Thing, ThingId};
 use serde::{Deserialize, Serialize};
 
 use super::floors::{Floors, RETRY_MS};
 use super::kept::{Kept, KeptItem};
+use super::saved_to::SavedTo;
 
 /// How long an answer is kept, by the entries' time.
 pub const REMEMBERED_MS: u64 = 10 * 60 * 1000;
@@ -58,16 +59,20 @@ pub(super) struct Remembered {
     first: u64,
     bytes: usize,
     floors: Floors,
-    /// The place of the first that is in no checkpoint yet.
-    saved: u64,
+    saved: SavedTo,
 }
 
 impl Remembered {
     /// The first answer to this key; or a refusal, when it may be one that was forgotten early.
-    pub(super) fn answer(&self, key: &RetryKey) -> Option<Outcome> {
+    /// `order` finds an order in the view.
+    pub(super) fn answer<'a>(
+        &self,
+        key: &RetryKey,
+        order: impl Fn(ThingId) -> Option<&'a Arc<Order>>,
+    ) -> Option<Outcome> {
         if let Some((_, kept)) = self.answers.get(key) {
-            // None of these is by reference.
-            return Some(kept.outcome(|_| None));
+            // No thing of these is by reference.
+            return Some(kept.outcome(|_| None, order));
         }
         self.floors.covers(key).then_some(Err(ApiError::OutcomeForgotten))
     }
@@ -138,17 +143,16 @@ impl Remembered {
 
     /// A full checkpoint begins.
     pub(super) fn begin_full(&mut self) {
-        self.saved = self.first;
+        self.saved.set(self.first);
     }
 
     /// How many are in no checkpoint yet.
     pub(super) fn unsaved(&self) -> usize {
-        self.order.len() - self.skipped()
+        self.saved.unsaved(self.first, self.order.len())
     }
 
     fn skipped(&self) -> usize {
-        let saved = self.saved.saturating_sub(self.first);
-        usize::try_from(saved).map_or(self.order.len(), |saved| saved.min(self.order.len()))
+        self.saved.skipped(self.first, self.order.len())
     }
 
     /// Hands out those that are in no checkpoint yet, each with the things that belong to it,
@@ -171,7 +175,7 @@ impl Remembered {
     }
 
     pub(super) fn set_saved(&mut self, saved: u64) {
-        self.saved = saved;
+        self.saved.set(saved);
     }
 
     /// Takes a key of a checkpoint. `false` when the thing that it answers is not there.
@@ -215,7 +219,7 @@ impl Remembered {
             self.forget_oldest();
         }
         self.first = first;
-        self.set_saved(self.next());
+        self.saved.set(self.next());
     }
 }
 
@@ -230,7 +234,7 @@ mod tests {
     }
 
     fn answer(remembered: &Remembered, key: RetryKey) -> Option<Outcome> {
-        remembered.answer(&key)
+        remembered.answer(&key, |_| None)
     }
 
     fn is_refused(remembered: &Remembered, key: RetryKey) -> bool {

@@ -1,7 +1,11 @@
 //! A rack's view: its things, or its orders.
 
+mod founded;
+mod history;
 mod keyed;
 mod listing;
+#[cfg(test)]
+mod listing_tests;
 mod orders;
 mod removal;
 mod saved;
@@ -13,17 +17,20 @@ use std::sync::Arc;
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Batch, Charter, Incarnation, Info, Kind, Lineage, MemberId,
-    NewThing, OnConflict, Outcome, RackId, Registered, Status, StatusRule, Thing, ThingId,
-    ThingPatch, import_key,
+    NewThing, OnConflict, Outcome, Position, RackId, Registered, Status, StatusRule, Thing,
+    ThingId, ThingPatch, import_key,
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
+use self::founded::{Founded, unfounded};
+pub use self::history::NotedChange;
 use self::orders::Orders;
 use self::saved::Item;
+use super::changes::Changes;
 use super::client_keys::ClientKeys;
 use super::edit::{check_limits, edited, takeover};
-use super::members::{GivenUp, Members};
+use super::index::Index;
+use super::members::Members;
 use super::parts::{PartWriter, RestoreError, items};
 use super::remembered::Remembered;
 use super::{View, foreign};
@@ -34,20 +41,10 @@ const SLICE_BYTES: usize = 256 * 1024;
 /// a slice or two, and more than what comes while a slice is written.
 const LAST_THINGS: usize = 500;
 const LAST_KEYS: usize = 2_000;
-
-/// What a rack is, since its first entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Founded {
-    rack: RackId,
-    kind: Kind,
-    charter: Charter,
-    /// Whether the registry has confirmed it. Nothing may be acknowledged to users before.
-    confirmed: bool,
-    /// Whether it takes no more writes.
-    closed: bool,
-    /// By the last recovery.
-    given_up: GivenUp,
-}
+/// Changes, likewise: each is a few bytes.
+const LAST_CHANGES: usize = 10_000;
+/// What a slice goes on with behind the last thing or order: a change's number. Ids are below.
+const CHANGES: u64 = 1 << 63;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -65,11 +62,14 @@ pub struct Things {
     applied_index: Option<u64>,
     remembered: Remembered,
     clients: ClientKeys,
+    changes: Changes,
+    index: Index,
     /// Changed or removed since the last checkpoint.
     dirty: BTreeSet<ThingId>,
 }
 
-/// Checkpoints are bookkeeping, no part of what a log adds up to.
+/// Checkpoints are bookkeeping, no part of what a log adds up to, and the index follows from the
+/// things.
 impl PartialEq for Things {
     fn eq(&self, other: &Self) -> bool {
         self.founded == other.founded
@@ -81,6 +81,7 @@ impl PartialEq for Things {
             && self.applied_index == other.applied_index
             && self.remembered.same(&other.remembered)
             && self.clients.same(&other.clients)
+            && self.changes.same(&other.changes)
     }
 }
 
@@ -136,10 +137,6 @@ impl Things {
         number.filter(|number| !self.given_up().contains(*number))
     }
 
-    fn given_up(&self) -> GivenUp {
-        self.founded.as_ref().map(|founded| founded.given_up).unwrap_or_default()
-    }
-
     fn act(&mut self, action: &Action) -> Outcome {
         match action {
             Action::FoundRack { rack, kind, number, founding } => {
@@ -175,64 +172,6 @@ impl Things {
             | Action::SetSettings { .. }
             | Action::BeginRegistry { .. } => Err(foreign("rack")),
         }
-    }
-
-    fn found(&mut self, rack: &RackId, kind: Kind, charter: Charter) -> Outcome {
-        let founded = self.founded.get_or_insert_with(|| Founded {
-            rack: rack.clone(),
-            kind,
-            charter,
-            confirmed: false,
-            closed: false,
-            given_up: GivenUp::default(),
-        });
-        if (&founded.rack, founded.kind, founded.charter) == (rack, kind, charter) {
-            return Ok(Applied::Done);
-        }
-        let is = format!("is {} {} number {}", founded.kind, founded.rack, founded.charter.number);
-        Err(ApiError::invalid("rack_id", is))
-    }
-
-    fn confirm(&mut self, rack: &RackId) -> Outcome {
-        match &mut self.founded {
-            Some(founded) if founded.rack == *rack => {
-                founded.confirmed = true;
-                Ok(Applied::Done)
-            }
-            _ => Err(unfounded()),
-        }
-    }
-
-    /// From here on the members that were given up have another history; their data, should they
-    /// come back, are another member's.
-    fn recover(&mut self, alone: MemberId) -> Outcome {
-        let founded = self.founded.as_mut().ok_or_else(unfounded)?;
-        founded.given_up = self.members.all_but(alone);
-        founded.charter.lineage.recoveries += 1;
-        Ok(Applied::Done)
-    }
-
-    fn close(&mut self, force: bool) -> Outcome {
-        let things = self.len() as u64;
-        let founded = self.founded.as_mut().ok_or_else(unfounded)?;
-        if things > 0 && !force && !founded.closed {
-            return Err(ApiError::RackNotEmpty { rack: founded.rack.clone(), things });
-        }
-        founded.closed = true;
-        Ok(Applied::Done)
-    }
-
-    /// Users' writes are of the rack's own kind, and end when it is retired.
-    fn open(&self, kind: Kind) -> Result<Charter, ApiError> {
-        let founded = self.founded.as_ref().ok_or_else(unfounded)?;
-        if founded.closed {
-            return Err(ApiError::RackRetired { rack: founded.rack.clone() });
-        }
-        if founded.kind != kind {
-            let is = format!("is a rack of kind {}, not {kind}", founded.kind);
-            return Err(ApiError::invalid("rack_id", is));
-        }
-        Ok(founded.charter)
     }
 
     fn register(&mut self, new: &NewThing, on_conflict: OnConflict) -> Outcome {
@@ -334,8 +273,10 @@ impl Things {
     }
 
     fn put(&mut self, thing: Arc<Thing>) {
+        self.changes.note(thing.id.sequence());
         self.dirty.insert(thing.id);
-        self.things.insert(thing.id, thing);
+        let before = self.things.insert(thing.id, thing.clone());
+        self.index.replace(before.as_deref(), Some(&thing));
     }
 }
 
@@ -345,7 +286,11 @@ impl View for Things {
         self.remembered.expire(self.time_ms);
         self.clients.expire(self.time_ms);
         self.applied_index = Some(index);
-        batch.commands.iter().map(|command| self.answer(command)).collect()
+        let answers = (0..).zip(&batch.commands).map(|(part, command)| {
+            self.changes.begin_command(Position { index, part });
+            self.answer(command)
+        });
+        answers.collect()
     }
 
     fn pass(&mut self, index: u64) {
@@ -361,12 +306,17 @@ impl View for Things {
         self.members.begin_full();
         self.remembered.begin_full();
         self.clients.begin_full();
+        self.changes.begin_full();
     }
 
     fn slice(&self, after: Option<u64>) -> (Vec<Bytes>, Option<u64>) {
+        let mut parts = PartWriter::default();
+        if let Some(number) = after.and_then(|after| after.checked_sub(CHANGES)) {
+            let next = self.changes.give_old(number, &mut parts, SLICE_BYTES, Item::Changes);
+            return (parts.finish(), next.map(|number| CHANGES + number));
+        }
         let after = after.and_then(|id| ThingId::from_u64(id).ok());
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut parts = PartWriter::default();
         for (id, thing) in self.things.range((from, Bound::Unbounded)) {
             parts.push(&Item::Thing(thing.clone()));
             if parts.bytes() >= SLICE_BYTES {
@@ -379,7 +329,8 @@ impl View for Things {
                 return (parts.finish(), Some(order.id.get()));
             }
         }
-        (parts.finish(), None)
+        let next = self.changes.give_old(0, &mut parts, SLICE_BYTES, Item::Changes);
+        (parts.finish(), next.map(|number| CHANGES + number))
     }
 
     fn delta_slice(&mut self) -> Option<Vec<Bytes>> {
@@ -390,6 +341,8 @@ impl View for Things {
             self.give_remembered(&mut parts, SLICE_BYTES);
         } else if self.clients.unsaved() > LAST_KEYS {
             self.give_clients(&mut parts, SLICE_BYTES);
+        } else if self.changes.unsaved() > LAST_CHANGES {
+            self.changes.give_unsaved(&mut parts, SLICE_BYTES, Item::Changes);
         } else {
             return None;
         }
@@ -404,6 +357,7 @@ impl View for Things {
         }
         self.give_remembered(&mut parts, usize::MAX);
         self.give_clients(&mut parts, usize::MAX);
+        self.changes.give_unsaved(&mut parts, usize::MAX, Item::Changes);
         parts.push(&Item::State {
             founded: self.founded.clone(),
             sequence: self.sequence,
@@ -424,9 +378,4 @@ impl View for Things {
 
 fn import_entry(thing: &Thing) -> ([u8; 16], ThingId) {
     (import_key(&thing.info.name, &thing.info.author), thing.id)
-}
-
-fn unfounded() -> ApiError {
-    let why = "its first entry is not applied yet".to_owned();
-    ApiError::Unavailable { what: "the rack".into(), why }
 }

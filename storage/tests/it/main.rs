@@ -18,6 +18,7 @@ mod reopening;
 mod secrecy;
 mod sliced_deltas;
 mod slots;
+mod view_changes;
 mod view_equality;
 mod view_orders;
 mod view_registry;

@@ -4,8 +4,9 @@ use std::sync::RwLock;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, Batch, Charter, ClientKey, Command, Incarnation, JsonText, Kind, Lineage, NewThing,
-    OnConflict, RackId, RequestId, RequestKey, RetryKey, Status, StatusRule, ThingId, ThingPatch,
+    Action, Batch, Cents, Charter, ClientKey, Command, Incarnation, JsonText, Kind, Lineage,
+    NewThing, OnConflict, OrderTerms, RackId, RequestId, RequestKey, RetryKey, Status, StatusRule,
+    ThingId, ThingPatch,
 };
 use bookmesh_storage::Checkpointer;
 use bookmesh_storage::view::{Registry, Things, View};
@@ -65,12 +66,22 @@ fn thing_action() -> impl Strategy<Value = Action> {
     );
     let forget = (proptest::collection::vec(id(), 1..3), version())
         .prop_map(|(ids, if_version)| Action::Forget { ids, if_version });
+    let withdraw =
+        (id(), version()).prop_map(|(id, if_version)| Action::Withdraw { id, if_version });
     let admit = any::<u8>().prop_map(|n| Action::AdmitMember {
         peer: PeerId::from_bytes([n % 4; 32]),
         incarnation: Incarnation::default(),
     });
     let recover = (1_u64..4).prop_map(|member| Action::RecoverRack { member });
-    prop_oneof![8 => register, 8 => update, 4 => forget, 2 => admit, 1 => recover]
+    prop_oneof![8 => register, 8 => update, 4 => forget, 3 => withdraw, 2 => admit, 1 => recover]
+}
+
+fn order_action() -> impl Strategy<Value = Action> {
+    (0_u32..3, any::<u8>()).prop_map(|(quantity, seed)| {
+        let (title, author) = (text(seed), text(seed / 2));
+        let (book, unit_price) = (ThingId::from_u64(7).unwrap(), Cents::new(seed.into()));
+        Action::PlaceOrder { terms: OrderTerms { book, title, author, quantity, unit_price } }
+    })
 }
 
 fn registry_action() -> impl Strategy<Value = Action> {
@@ -119,10 +130,9 @@ fn key_of(n: u64) -> RequestKey {
     RequestKey::Client(key).with_part((sequence % 4) as u32)
 }
 
-fn founded(mut batches: Vec<Batch>) -> Vec<Batch> {
+fn founded(kind: Kind, mut batches: Vec<Batch>) -> Vec<Batch> {
     let rack = "book-rack-001".parse().unwrap();
-    let action =
-        Action::FoundRack { rack, kind: Kind::Book, number: 0, founding: Incarnation::default() };
+    let action = Action::FoundRack { rack, kind, number: 0, founding: Incarnation::default() };
     let request_id = "found".parse().unwrap();
     let first = Batch { time_ms: 1, commands: vec![Command { key: None, request_id, action }] };
     batches.insert(0, first);
@@ -168,7 +178,15 @@ proptest! {
 
     #[test]
     fn a_restored_rack_and_the_rest_of_its_log_is_the_rack(
-        batches in batches(thing_action().boxed()).prop_map(founded),
+        batches in batches(thing_action().boxed()).prop_map(|all| founded(Kind::Book, all)),
+        saves in proptest::collection::vec(0_usize..40, 0..6),
+    ) {
+        check::<Things>(&batches, &saves)?;
+    }
+
+    #[test]
+    fn a_restored_order_rack_and_the_rest_of_its_log_is_the_rack(
+        batches in batches(order_action().boxed()).prop_map(|all| founded(Kind::Order, all)),
         saves in proptest::collection::vec(0_usize..40, 0..6),
     ) {
         check::<Things>(&batches, &saves)?;

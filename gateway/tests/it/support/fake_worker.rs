@@ -9,7 +9,7 @@ use bookmesh_rpc::api::{
     Lineage, ListThings, LogPage, LogRecord, Member, MemberRole, MemberState, MemberStatus,
     NewThing, OnConflict, RackId, RecordKind, Registered, Reply, Request, RequestId, RequestKey,
     Settled, Status, StatusRule, StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing,
-    import_key,
+    WithdrawThing, import_key,
 };
 use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
@@ -104,6 +104,9 @@ impl FakeWorker {
 
     fn answer(&self, context: &Context, request: Request) -> Result<Reply, ApiError> {
         let mut state = self.state.lock().unwrap();
+        if let Some(reply) = super::fake_orders::answer(self.number, &request) {
+            return Ok(reply);
+        }
         match request {
             Request::GetMember(_) => Ok(Reply::GetMember(self.status(&state))),
             Request::RecoverRack(_) => {
@@ -142,6 +145,7 @@ impl FakeWorker {
             Request::UpdateThing(update) => update.key,
             Request::ForgetThings(forget) => forget.key,
             Request::SettleKey(settle) => RequestKey::Client(settle.key),
+            Request::WithdrawThing(withdraw) => withdraw.key,
             other => return Err(ApiError::NotServed { method: other.method().into() }),
         };
         if let RequestKey::Client(key) = key
@@ -172,6 +176,11 @@ impl FakeWorker {
             }
             Request::UpdateThing(change) => update(state, change).map(Reply::UpdateThing),
             Request::ForgetThings(ids) => forget(state, &ids).map(Reply::ForgetThings),
+            Request::WithdrawThing(WithdrawThing { id, .. }) => {
+                let thing = state.things.get_mut(&id).ok_or(ApiError::ThingNotFound { id })?;
+                Arc::make_mut(thing).active = false;
+                Ok(Reply::WithdrawThing(thing.clone()))
+            }
             Request::SettleKey(_) => Ok(Reply::SettleKey(Settled::Nothing)),
             _ => unreachable!("the key was taken from one of these"),
         };

@@ -6,6 +6,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::contract::Contract;
+
 /// A request in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -34,7 +36,17 @@ impl Request {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
+    /// Sends it, and holds the answer against the API's document.
     pub(crate) async fn send(self, to: SocketAddr) -> Reply {
+        let (method, path) = (self.method, self.path.clone());
+        let reply = self.exchange(to).await;
+        if let Some(contract) = Contract::at(to).await {
+            contract.judge(method, &path, &reply);
+        }
+        reply
+    }
+
+    pub(crate) async fn exchange(self, to: SocketAddr) -> Reply {
         let mut stream = TcpStream::connect(to).await.unwrap();
         let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\n", self.method, self.path);
         for (name, value) in &self.headers {
@@ -63,7 +75,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
         let mut lines = head.split("\r\n");

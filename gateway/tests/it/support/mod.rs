@@ -1,3 +1,6 @@
+pub(crate) mod contract;
+pub(crate) mod edge;
+pub(crate) mod fake_orders;
 pub(crate) mod fake_ork;
 pub(crate) mod fake_worker;
 pub(crate) mod http;

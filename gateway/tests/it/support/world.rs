@@ -34,6 +34,15 @@ impl World {
     }
 
     pub(crate) async fn start_with(racks: u32, config: GatewayConfig) -> Self {
+        Self::start_behind(racks, config, ServeConfig::default()).await
+    }
+
+    /// With a server of its own kind.
+    pub(crate) async fn start_behind(
+        racks: u32,
+        config: GatewayConfig,
+        serving: ServeConfig,
+    ) -> Self {
         let ork = FakeOrk::new();
         let ork_mesh = mesh(NodeKey::generate(), &[], Some(ork.clone())).await;
         ork_mesh.provide(DHT_ORKS).await;
@@ -49,12 +58,7 @@ impl World {
         let gateway = Gateway::start(gateway_mesh, config);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let at = listener.local_addr().unwrap();
-        tokio::spawn(serve(
-            listener,
-            gateway.router(),
-            ServeConfig::default(),
-            std::future::pending(),
-        ));
+        tokio::spawn(serve(listener, gateway.router(), serving, std::future::pending()));
         let world =
             Self { at, ork, ork_mesh, workers, worker_meshes, gateway: Mutex::new(Some(gateway)) };
         world

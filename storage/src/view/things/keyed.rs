@@ -1,6 +1,6 @@
 //! Commands that come again under their key are answered, not applied.
 
-use bookmesh_rpc::api::{ApiError, Command, Outcome, RequestKey};
+use bookmesh_rpc::api::{ApiError, ClientKey, Command, Outcome, RequestKey};
 
 use super::Things;
 
@@ -9,7 +9,7 @@ impl Things {
         match &command.key {
             None => self.act(&command.action),
             Some(RequestKey::Retry(key)) => {
-                if let Some(first) = self.remembered.answer(key) {
+                if let Some(first) = self.remembered.answer(key, |id| self.orders.get(id)) {
                     return first;
                 }
                 let outcome = self.act(&command.action);
@@ -17,10 +17,7 @@ impl Things {
                 outcome
             }
             Some(RequestKey::Client(key)) => {
-                let things = &self.things;
-                let current = |id| things.get(&id);
-                let first = self.clients.answer(key, self.time_ms, || self.name(), current);
-                if let Some(first) = first {
+                if let Some(first) = self.clients_answer(key) {
                     return first;
                 }
                 let outcome = self.act(&command.action);
@@ -35,8 +32,11 @@ impl Things {
     /// is new here.
     pub fn first_answer(&self, key: &RequestKey) -> Option<Outcome> {
         match key {
-            RequestKey::Retry(key) => self.remembered.answer(key),
-            RequestKey::Client(key) => self.clients.first_answer(key, |id| self.things.get(&id)),
+            RequestKey::Retry(key) => self.remembered.answer(key, |id| self.orders.get(id)),
+            RequestKey::Client(key) => {
+                let (thing, order) = (|id| self.things.get(&id), |id| self.orders.get(id));
+                self.clients.first_answer(key, thing, order)
+            }
         }
     }
 
@@ -47,10 +47,15 @@ impl Things {
     /// [`ApiError::KeysFull`].
     pub fn has_room_for(&self, key: &RequestKey) -> Result<(), ApiError> {
         let RequestKey::Client(key) = key else { return Ok(()) };
-        match self.clients.answer(key, self.time_ms, || self.name(), |_| None) {
+        match self.clients_answer(key) {
             Some(Err(full @ ApiError::KeysFull { .. })) => Err(full),
             _ => Ok(()),
         }
+    }
+
+    fn clients_answer(&self, key: &ClientKey) -> Option<Outcome> {
+        let (thing, order) = (|id| self.things.get(&id), |id| self.orders.get(id));
+        self.clients.answer(key, self.time_ms, || self.name(), thing, order)
     }
 
     /// For errors.

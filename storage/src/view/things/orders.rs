@@ -84,6 +84,7 @@ impl Things {
         let order = Arc::new(order);
         self.sequence = id.sequence();
         self.orders.0.push(order.clone());
+        self.changes.note(id.sequence());
         self.dirty.insert(id);
         Ok(Applied::Order(order))
     }

@@ -32,6 +32,8 @@ impl Things {
         for thing in &forgotten {
             self.by_import_key.remove(&import_entry(thing));
             self.things.remove(&thing.id);
+            self.index.replace(Some(thing), None);
+            self.changes.note(thing.id.sequence());
             self.dirty.insert(thing.id);
         }
         Ok(Applied::Forgotten(forgotten))

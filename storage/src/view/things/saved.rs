@@ -7,6 +7,7 @@ use bookmesh_rpc::api::{Order, Thing, ThingId};
 use serde::{Deserialize, Serialize};
 
 use super::{Founded, Things, import_entry};
+use crate::view::changes::ChangesItem;
 use crate::view::client_keys::ClientItem;
 use crate::view::floors::Floors;
 use crate::view::members::Admitted;
@@ -19,6 +20,7 @@ pub(super) enum Item {
     Thing(Arc<Thing>),
     Order(Arc<Order>),
     Gone(ThingId),
+    Changes(ChangesItem),
     Member(Admitted),
     Kept(RetryItem),
     /// A thing that the key before it forgot.
@@ -88,14 +90,18 @@ impl Things {
     pub(super) fn restore_item(&mut self, item: Item) -> Result<(), RestoreError> {
         match item {
             Item::Thing(thing) => {
-                self.restore_gone(thing.id);
+                let before = self.things.insert(thing.id, thing.clone());
+                if let Some(before) = &before {
+                    self.by_import_key.remove(&import_entry(before));
+                }
                 if thing.active {
                     self.by_import_key.insert(import_entry(&thing));
                 }
-                self.things.insert(thing.id, thing);
+                self.index.replace(before.as_deref(), Some(&thing));
             }
             Item::Order(order) => self.orders.restore(order)?,
             Item::Gone(id) => self.restore_gone(id),
+            Item::Changes(changes) => self.changes.restore(changes)?,
             Item::Member(member) => self.members.restore(member),
             Item::Kept(kept) => {
                 let things = &self.things;
@@ -134,6 +140,7 @@ impl Things {
                 self.remembered.restore_end(remembered_from, floors);
                 self.clients.restore_end(clients);
                 self.members.set_saved();
+                self.changes.set_saved();
             }
         }
         Ok(())
@@ -142,6 +149,7 @@ impl Things {
     fn restore_gone(&mut self, id: ThingId) {
         if let Some(thing) = self.things.remove(&id) {
             self.by_import_key.remove(&import_entry(&thing));
+            self.index.replace(Some(&thing), None);
         }
     }
 }

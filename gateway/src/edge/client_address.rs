@@ -1,0 +1,112 @@
+//! Whom a request comes from: the TCP peer, unless that is a proxy that is trusted to say better.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use axum::http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Networks that may be named.
+const MAX_NETWORKS: usize = 64;
+/// Proxies one behind the other that are looked past; the chain is text from outside.
+const MAX_HOPS: usize = 16;
+
+/// The proxies whose `X-Forwarded-For` is believed: none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client's address. Each proxy appends whom it was called by, so the chain is believed
+    /// from its right end for as long as trusted proxies wrote it: what stands further left may be
+    /// the client's own invention.
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer;
+        if !self.contains(peer) {
+            return client;
+        }
+        let values = headers.get_all(X_FORWARDED_FOR).iter();
+        let texts: Vec<_> = values.map(|value| value.to_str().unwrap_or_default()).collect();
+        let hops = texts.iter().rev().flat_map(|text| text.rsplit(','));
+        for hop in hops.take(MAX_HOPS) {
+            // What can't be read ends what is known.
+            let Some(address) = address(hop.trim()) else { break };
+            client = address;
+            if !self.contains(address) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// An address as proxies write them, some with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let plain = bare.parse().ok();
+    let address = plain.or_else(|| text.parse().ok().map(|at: SocketAddr| at.ip()))?;
+    Some(address.to_canonical())
+}
+
+impl FromStr for TrustedProxies {
+    type Err = ();
+
+    /// Addresses (`10.0.0.7`) and networks (`10.0.0.0/8`, `fd00::/8`) separated by commas.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let items = || text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        if items().count() > MAX_NETWORKS {
+            return Err(());
+        }
+        let network =
+            |item: &str| item.parse::<IpAddr>().map(IpNet::from).or_else(|_| item.parse());
+        items().map(network).collect::<Result<_, _>>().map(Self).map_err(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn client(trusted: &str, peer: &str, chains: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for chain in chains {
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_str(chain).unwrap());
+        }
+        let trusted: TrustedProxies = trusted.parse().unwrap();
+        trusted.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn nobody_is_believed_by_default() {
+        assert_eq!(client("", "10.0.0.1", &["1.1.1.1"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.2", "10.0.0.1", &["1.1.1.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn the_right_most_address_that_is_no_proxy_counts() {
+        let by_proxy = |chains: &[&str]| client("10.0.0.0/8, fd00::1", "10.0.0.1", chains);
+        assert_eq!(by_proxy(&["9.9.9.9, 1.1.1.1"]), "1.1.1.1", "what is left of it is invented");
+        assert_eq!(by_proxy(&["9.9.9.9", "1.1.1.1, 10.0.0.3,fd00::1"]), "1.1.1.1");
+        assert_eq!(by_proxy(&["1.1.1.1:4711"]), "1.1.1.1");
+        assert_eq!(by_proxy(&["[2001:db8::1]:4711"]), "2001:db8::1");
+        assert_eq!(by_proxy(&["::ffff:1.1.1.1"]), "1.1.1.1");
+        assert_eq!(by_proxy(&["10.0.0.4, 10.0.0.3"]), "10.0.0.4", "all of them are proxies");
+        assert_eq!(by_proxy(&["1.1.1.1, unknown, 10.0.0.3"]), "10.0.0.3");
+        assert_eq!(by_proxy(&[]), "10.0.0.1");
+        let long = "1.1.1.1, ".to_owned() + &"10.0.0.3, ".repeat(MAX_HOPS) + "10.0.0.5";
+        assert_eq!(by_proxy(&[&long]), "10.0.0.3", "a chain is followed so far only");
+    }
+
+    #[test]
+    fn networks_are_checked() {
+        for bad in ["10.0.0.0/33", "proxy", "10.0.0.1/", &"::1,".repeat(MAX_NETWORKS + 1)] {
+            assert_eq!(bad.parse::<TrustedProxies>(), Err(()), "{bad}");
+        }
+    }
+}
