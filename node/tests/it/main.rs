@@ -26,6 +26,7 @@ mod one_bootstrap_address_is_enough;
 mod openraft_accepts_our_storage;
 mod operators_have_commands_for_racks;
 mod orchestrators_of_three_lose_one;
+mod production_logs_hold_no_personal_data;
 mod rack_start_keeps_its_workers;
 mod racks_go_on_without_orchestrators;
 mod scaling_down_and_up_loses_nothing;
