@@ -32,6 +32,7 @@ mod operators_have_commands_for_racks;
 mod orchestrators_of_three_lose_one;
 mod orders_go_on_when_books_are_gone;
 mod orders_keep_what_the_book_was;
+mod production_logs_hold_no_personal_data;
 mod rack_start_keeps_its_workers;
 mod racks_go_on_without_orchestrators;
 mod scaling_down_and_up_loses_nothing;
