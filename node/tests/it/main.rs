@@ -9,6 +9,7 @@ mod a_keyed_write_is_applied_once;
 mod a_minority_leader_answers_nothing;
 mod a_new_worker_is_filled_while_writers_go_on;
 mod a_paused_leader_never_serves_the_past;
+mod a_rack_is_of_one_kind;
 mod a_rack_of_three_outlives_any_one;
 mod a_rack_without_majority_is_recovered;
 mod a_retired_rack_is_gone;
