@@ -329,3 +329,126 @@ const fn level(state: BreakerState) -> f64 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use bookmesh_rpc::api::{Info, Status};
+
+    use super::*;
+
+    fn rack() -> BookRack {
+        BookRack::new("book-rack-001".parse().unwrap())
+    }
+
+    fn id() -> ThingId {
+        ThingId::from_u64(7).unwrap()
+    }
+
+    fn silence() -> Result<ThingRead, Failure> {
+        Err(Failure::Unavailable("no member leads".into()))
+    }
+
+    fn book() -> Result<ThingRead, Failure> {
+        let info = Info {
+            name: "Emma".into(),
+            author: "Jane Austen".into(),
+            status: Status::Available,
+            holder: None,
+            created_at_ms: 0,
+            updated_at_ms: 0,
+            extra: [].into(),
+        };
+        let (kind, tags) = (Kind::Book, Vec::new());
+        let thing = Thing { id: id(), kind, tags, info, version: 1, active: true };
+        Ok(ThingRead { thing: Arc::new(thing), applied_index: 1 })
+    }
+
+    fn open() -> BookRack {
+        let rack = rack();
+        let opened: Vec<_> = (0..BREAKER.failures).map(|_| rack.note(&silence(), READ)).collect();
+        assert!(opened.last().unwrap() & !opened[..opened.len() - 1].contains(&true));
+        rack
+    }
+
+    #[test]
+    fn silence_of_every_sort_opens_it_and_an_answer_closes_it() {
+        let failures = [
+            Failure::Unavailable(String::new()),
+            Failure::Untouched(String::new()),
+            Failure::NoAnswer(String::new()),
+            Failure::Fault(String::new()),
+            Failure::Refused(ApiError::internal("a fault")),
+        ];
+        for failure in failures {
+            let rack = rack();
+            for _ in 0..BREAKER.failures {
+                assert!(!rack.is_blocked());
+                rack.note(&Err(failure.clone()), READ);
+            }
+            assert!(rack.is_blocked(), "{failure:?}");
+            rack.note(&book(), READ);
+            assert!(!rack.is_blocked());
+        }
+    }
+
+    #[test]
+    fn what_a_rack_refuses_never_opens_it() {
+        let rack = rack();
+        let refusals = [
+            ApiError::ThingNotFound { id: id() },
+            ApiError::CheckedOut { id: id() },
+            ApiError::invalid("id", "is no id"),
+            ApiError::RackRetired { rack: rack.id.clone() },
+        ];
+        for refusal in refusals.iter().cycle().take(40) {
+            rack.note(&silence(), READ);
+            assert!(!rack.note(&Err(Failure::Refused(refusal.clone())), READ));
+        }
+        assert!(!rack.is_blocked());
+    }
+
+    #[test]
+    fn those_in_a_hurry_open_nothing() {
+        let rack = rack();
+        for _ in 0..10 * BREAKER.failures {
+            assert!(!rack.note(&silence(), FAIR / 2));
+        }
+        assert!(!rack.is_blocked());
+        assert!(!open().note(&silence(), READ), "it was open");
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_try_again() {
+        let when = |rack: &BookRack| match rack.refusal() {
+            ApiError::BooksUnavailable { rack, retry_after_s, .. } => {
+                assert_eq!(rack.as_str(), "book-rack-001");
+                retry_after_s
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(when(&rack()), 1);
+        let rack = open();
+        let mut longest = 0;
+        for _ in 0..8 {
+            longest = longest.max(when(&rack));
+            assert!(rack.breaker.allows(Instant::now() + BREAKER.longest));
+            rack.note(&silence(), PROBE);
+        }
+        assert!(longest > 1 && longest <= BREAKER.longest.as_secs() + 1, "{longest}");
+    }
+
+    #[test]
+    fn while_it_is_tried_it_stays_blocked_since_it_opened() {
+        let rack = open();
+        let since = rack.shown.borrow().since;
+        assert!(rack.breaker.allows(Instant::now() + BREAKER.longest));
+        rack.show();
+        assert_eq!(rack.shown.borrow().state, BreakerState::HalfOpen);
+        assert!(rack.is_blocked());
+        rack.note(&silence(), PROBE);
+        assert_eq!(rack.shown.borrow().state, BreakerState::Open);
+        assert_eq!(rack.shown.borrow().since, since);
+        rack.note(&book(), PROBE);
+        assert!(rack.shown.borrow().since > since);
+    }
+}

@@ -8,7 +8,8 @@ use bookmesh_storage::view::Things;
 
 use super::identity::{Identity, Step};
 use super::rack::Rack;
-use super::rack_life::{Setback, open_group};
+use super::rack_life::open_group;
+use super::setback::Setback;
 use crate::consensus::Group;
 use crate::consensus::types::Seat;
 

@@ -5,7 +5,8 @@ use bookmesh_rpc::codec;
 use bookmesh_storage::{Group, MetaKey};
 use serde::{Deserialize, Serialize};
 
-use super::rack_life::{Setback, blocking};
+use super::rack_life::blocking;
+use super::setback::Setback;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

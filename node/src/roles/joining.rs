@@ -9,7 +9,8 @@ use bookmesh_rpc::mesh::Context;
 use super::fill::fill;
 use super::identity::{Identity, Step};
 use super::rack::{Rack, Stage};
-use super::rack_life::{ROUND, Setback, close, open_group};
+use super::rack_life::{ROUND, close, open_group};
+use super::setback::Setback;
 use super::survey;
 
 /// Entries that make it worth closing a member to fill it: appends bring fewer in a few seconds.

@@ -12,6 +12,7 @@
 //! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
 //! | [`rack_life`] | a rack's life on a worker: founded or joined, kept going, left |
 //! | `founding`, `joining`, `identity` | its steps, and what of them is on disk |
+//! | `setback` | what keeps a rack from its seat |
 //! | [`fill`] | a replica that is about to join is filled from another |
 //! | [`recover`] | one member goes on alone, by an operator's decision |
 //! | [`survey`] | how the members on other nodes stand |
@@ -56,6 +57,7 @@ pub mod recover;
 mod registrar;
 mod registries;
 pub mod scrub;
+mod setback;
 pub mod standing;
 pub mod survey;
 pub mod things;

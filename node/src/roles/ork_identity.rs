@@ -5,7 +5,8 @@ use bookmesh_rpc::codec;
 use bookmesh_storage::{Group, MetaKey};
 use serde::{Deserialize, Serialize};
 
-use super::rack_life::{Setback, blocking};
+use super::rack_life::blocking;
+use super::setback::Setback;
 
 pub(super) use super::identity::Step;
 

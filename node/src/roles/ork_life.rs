@@ -30,9 +30,10 @@ use bookmesh_storage::{GroupName, Store};
 
 use super::ork::{Ork, OrkStage};
 use super::ork_identity::{OrkIdentity, Step};
-use super::rack_life::{Setback, blocking};
+use super::rack_life::blocking;
 use super::registrar::propose;
 use super::registries::{Looked, Move, advice, decide, same_registry};
+use super::setback::Setback;
 use crate::consensus::membership::{Aims, leader_in};
 use crate::consensus::types::Seat;
 use crate::consensus::{Group, GroupConfig};

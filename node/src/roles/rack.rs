@@ -215,16 +215,17 @@ impl Rack {
                 shown.hash,
                 shown.view.len() as u64,
                 shown.view.charter().filter(|_| shown.view.confirmed()),
+                shown.view.kind(),
             )
         });
-        let (applied, head_hash, things, charter) = shown;
+        let (applied, head_hash, things, charter, kind) = shown;
         if charter.is_some() {
             *self.charter.write().unwrap_or_else(PoisonError::into_inner) = charter;
         }
         let applied_index = applied.map_or(0, |id| id.index);
         Ok(MemberStatus {
             rack: self.place.id.clone(),
-            kind: self.place.kind,
+            kind: kind.unwrap_or(self.place.kind),
             charter,
             member: group.member(),
             state: state_in(&metrics),

@@ -25,24 +25,23 @@ use std::time::{Duration, Instant};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    ApiError, Charter, GroupId, MemberId, MemberState, MemberStatus, RackInfo, RegisterRack,
-    Unseated,
+    ApiError, Charter, FieldError, GroupId, Kind, MemberId, MemberState, MemberStatus, RackInfo,
+    RegisterRack, Unseated,
 };
 use bookmesh_rpc::mesh::{CallError, Context};
 use bookmesh_storage::view::Things;
 use bookmesh_storage::{GroupName, StoreError};
 
-use super::fill::NotFilled;
 use super::founding::{FOUNDER, found, was_confirmed};
 use super::identity::{Identity, Step};
 use super::joining::{elsewhere, join};
 use super::rack::{Rack, Stage, Verdict};
 use super::recover;
+use super::setback::Setback;
 use crate::consensus::filling::took_part;
-use crate::consensus::log_store::LogError;
-use crate::consensus::recovery::{self, RecoveryError};
+use crate::consensus::recovery;
 use crate::consensus::types::Seat;
-use crate::consensus::{Group, GroupConfig, GroupError};
+use crate::consensus::{Group, GroupConfig};
 
 /// How long one round of founding or joining may take before it starts again.
 pub(super) const ROUND: Duration = Duration::from_secs(10);
@@ -60,55 +59,6 @@ const UNLED: Duration = Duration::from_secs(2);
 const LOST: &str = "its data were damaged here and set aside, and no other member answers: start \
     one that has them";
 
-/// Why a round did not get there.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Setback {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    #[error(transparent)]
-    Group(#[from] GroupError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("its data are none of this group's, as its other members have it")]
-    Foreign,
-    #[error("{0}")]
-    Other(String),
-}
-
-impl From<NotFilled> for Setback {
-    fn from(error: NotFilled) -> Self {
-        match error {
-            NotFilled::Log(error) => Self::Group(error.into()),
-            NotFilled::OtherHistory { .. } => Self::Foreign,
-            NotFilled::NoSource(_) => Self::Other(error.to_string()),
-        }
-    }
-}
-
-impl From<RecoveryError> for Setback {
-    fn from(error: RecoveryError) -> Self {
-        match error {
-            RecoveryError::Log(error) => Self::Group(error.into()),
-            _ => Self::Other(error.to_string()),
-        }
-    }
-}
-
-impl Setback {
-    /// The data here are of no use, but those of the other members are.
-    pub(super) const fn is_damage(&self) -> bool {
-        use StoreError::{BelowHighWater, Corrupt, CorruptValue};
-        let error = match self {
-            Self::Foreign | Self::Group(GroupError::Log(LogError::Record(_))) => return true,
-            Self::Store(error) | Self::Group(GroupError::Log(LogError::Store(error))) => error,
-            _ => return false,
-        };
-        matches!(error, BelowHighWater { .. } | Corrupt { .. } | CorruptValue { .. })
-    }
-}
-
 /// Brings the rack to its seat and keeps it there, until it is retired or the task is ended.
 pub async fn run(rack: Arc<Rack>) {
     let mut pause = PAUSE;
@@ -121,6 +71,7 @@ pub async fn run(rack: Arc<Rack>) {
                 pause = PAUSE;
                 match Box::pin(tend(&rack)).await {
                     Unwell::Retired => return retire(&rack).await,
+                    Unwell::OtherKind => return give_up(&rack).await,
                     Unwell::Unseated => Setback::Other("it is no member any more".into()),
                     Unwell::Superseded => Setback::Foreign,
                     Unwell::Damaged(damage) => Setback::Store(damage),
@@ -131,6 +82,7 @@ pub async fn run(rack: Arc<Rack>) {
                 }
             }
             Err(Setback::Api(ApiError::RackRetired { .. })) => return retire(&rack).await,
+            Err(Setback::OtherKind(_)) => return give_up(&rack).await,
             Err(setback) => setback,
         };
         if setback.is_damage() {
@@ -160,6 +112,7 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
         && took_part(&store)?
     {
         let group = open_group(rack, store.clone(), member).await?;
+        is_ours(rack, own_kind(&group))?;
         if identity.step == Step::Seated && !rack.is_unseated() {
             return Ok(());
         }
@@ -168,7 +121,9 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
             return identity.save(&store).await;
         }
     }
-    let charter = elsewhere(rack, &[], &context).await.and_then(|status| status.charter);
+    let there = elsewhere(rack, &[], &context).await.filter(|status| status.charter.is_some());
+    is_ours(rack, there.as_ref().map(|status| status.kind))?;
+    let charter = there.and_then(|status| status.charter);
     if charter.is_none() && must_join(rack)? {
         return Err(Setback::Other(LOST.into()));
     }
@@ -179,6 +134,9 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
     }
     let info = match registered(rack, &identity, charter, &context).await {
         Ok(info) => info,
+        Err(CallError::Api(ApiError::Invalid(faults))) if faults.iter().any(is_of_kind) => {
+            return Err(Setback::OtherKind(rack.place.kind));
+        }
         // The rack itself is there: the registry has nothing to add that it would need.
         Err(_) if charter.is_some() => {
             return rejoin(rack, &store, identity, &[], &context).await;
@@ -206,6 +164,23 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
         }
     }
     rejoin(rack, &store, identity, &[info.founder], &context).await
+}
+
+/// Whether it is the kind of rack that this worker was started for, as far as that is known.
+fn is_ours(rack: &Rack, kind: Option<Kind>) -> Result<(), Setback> {
+    match kind.filter(|kind| *kind != rack.place.kind) {
+        None => Ok(()),
+        Some(_) => Err(Setback::OtherKind(rack.place.kind)),
+    }
+}
+
+fn own_kind(group: &Group<Things>) -> Option<Kind> {
+    group.read(|shown| shown.view.kind())
+}
+
+/// The registry has the rack as one of another kind.
+fn is_of_kind(fault: &FieldError) -> bool {
+    fault.field == "type"
 }
 
 /// Asks the registry for the rack. One that is there already needs no answer: then the wait for
@@ -273,6 +248,8 @@ enum Unwell {
     Superseded,
     /// The rack is out of use.
     Retired,
+    /// It is none of those that this worker was started for.
+    OtherKind,
 }
 
 /// Looks after a seated member; returns when something has to be done.
@@ -289,6 +266,9 @@ async fn tend(rack: &Rack) -> Unwell {
             return Unwell::Damaged(damage);
         }
         let Ok(group) = rack.group() else { return Unwell::Failed("it has ended".into()) };
+        if is_ours(rack, own_kind(&group)).is_err() {
+            return Unwell::OtherKind;
+        }
         let metrics = group.metrics();
         if let Err(fatal) = &metrics.borrow().running_state {
             return Unwell::Failed(fatal.to_string());
@@ -383,6 +363,15 @@ async fn retire(rack: &Rack) {
     rack.place.mesh.stop_providing(&rack.place.id.dht_key()).await;
     tracing::warn!(rack = %rack.place.id, "retired; its data stay on disk");
     rack.set_stage(Stage::Retired);
+}
+
+/// Holds the rack no more: its name was given to a worker of another kind, and no time helps.
+async fn give_up(rack: &Rack) {
+    close(rack).await;
+    rack.place.mesh.stop_providing(&rack.place.id.dht_key()).await;
+    let why = Setback::OtherKind(rack.place.kind).to_string();
+    tracing::error!(rack = %rack.place.id, why, "not held");
+    rack.set_stage(Stage::Failed(why));
 }
 
 /// Stops the member, if one runs.

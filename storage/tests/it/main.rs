@@ -20,5 +20,6 @@ mod sliced_deltas;
 mod slots;
 mod view_changes;
 mod view_equality;
+mod view_orders;
 mod view_registry;
 mod view_things;

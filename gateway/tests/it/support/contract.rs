@@ -86,6 +86,10 @@ impl Contract {
 
     /// Fails the test when the answer is not as the document says.
     pub(crate) fn judge(&self, method: &str, target: &str, reply: &Reply) {
+        if reply.header("access-control-allow-methods").is_some() {
+            // A preflight is the browser's business; the edge answers it for every route.
+            return;
+        }
         let what = format!("{method} {target}: {}", String::from_utf8_lossy(&reply.body));
         // Decided before a request has an operation: by browsers' rules, or by its head alone.
         match (method, reply.status) {
@@ -100,6 +104,11 @@ impl Contract {
             assert_valid(&self.error, &reply.json(), &what);
             return;
         };
+        if [414, 431].contains(&reply.status) {
+            // The edge's, before it is known which operation is meant.
+            assert_valid(&self.error, &reply.json(), &what);
+            return;
+        }
         let answer = operation.answers.get(&reply.status);
         let answer = answer.unwrap_or_else(|| panic!("undocumented: {} {what}", reply.status));
         for name in HEADERS.iter().filter(|name| reply.header(name).is_some()) {
