@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::edge::per_client::{Counted, PerClient};
+use crate::edge::stalls::Stalls;
 use crate::edge::wire::Wire;
 use crate::edge::{Edge, EdgeConfig, Front, MAX_HEAD_BYTES};
 
@@ -220,12 +221,22 @@ impl Server {
         }
         let http =
             if http2 { self.http.clone().http2_only() } else { self.http.clone().http1_only() };
-        let front = Front::new(self.edge.clone(), self.router.clone(), peer);
+        let stalls = http2.then(Arc::<Stalls>::default);
+        let front = Front::new(self.edge.clone(), self.router.clone(), peer, stalls.clone());
         let wire = TokioIo::new(Wire::new(stream, self.config.write_timeout, !http2));
         let service = TowerToHyperService::new(front);
         let connection = http.serve_connection(wire, service).into_owned();
-        if let Err(error) = ends.watcher.watch(connection).await {
-            tracing::debug!(%error, "a connection ended early");
+        let stalled = async {
+            match stalls {
+                Some(stalls) => stalls.too_long(self.config.write_timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = ends.watcher.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            },
+            () = stalled => tracing::debug!(%peer, "a client does not take its answers"),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use bookmesh_node::cli::{Cli, RoleCommand, client};
-use bookmesh_node::config::{LogFormat, Settings};
-use bookmesh_node::logging;
+use bookmesh_node::config::{Environment, Settings};
+use bookmesh_node::logging::{self, FilesConfig, LogConfig};
 use bookmesh_node::rack_start;
 use bookmesh_node::roles::base::StartError;
 use bookmesh_node::roles::process;
@@ -34,12 +34,8 @@ fn role(runtime: &Runtime, command: &RoleCommand) -> ExitCode {
         Ok(settings) => settings,
         Err(mistakes) => return fail(WRONG_USAGE, &mistakes.to_string()),
     };
-    let format = match settings.log_format {
-        LogFormat::Pretty => logging::Format::Pretty,
-        LogFormat::Json => logging::Format::Json,
-    };
-    if let Err(error) = logging::init(&settings.log_level, format) {
-        return fail(WRONG_USAGE, &format!("LOG_LEVEL: {error}"));
+    if let Err(error) = logging::init(&log_config(command, &settings)) {
+        return fail(WRONG_USAGE, &error.to_string());
     }
     // Before anything counts: what is counted earlier is counted nowhere.
     bookmesh_gateway::metrics::install();
@@ -55,10 +51,31 @@ fn role(runtime: &Runtime, command: &RoleCommand) -> ExitCode {
         }
         .map(|()| ExitCode::SUCCESS)
     });
+    logging::flush();
     match ended {
         Ok(code) => code,
         Err(StartError::Stopped) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
+    }
+}
+
+fn log_config(command: &RoleCommand, settings: &Settings) -> LogConfig {
+    let role = match command {
+        RoleCommand::RackStart(_) => "rack",
+        _ => command.role().name(),
+    };
+    let redact = matches!(settings.environment, Environment::Staging | Environment::Production);
+    LogConfig {
+        level: settings.log_level.clone(),
+        format: settings.log_format,
+        redact,
+        role,
+        files: settings.log_dir.clone().map(|dir| FilesConfig {
+            dir,
+            max_bytes: settings.log_file_max_bytes,
+            keep_files: settings.log_keep_files,
+            keep_for: settings.log_keep_for,
+        }),
     }
 }
 

@@ -86,6 +86,7 @@ pub async fn stop_requested(tie: &Tie) -> io::Result<()> {
     tokio::spawn(async move {
         requests.next().await;
         tracing::warn!("second signal: ending at once");
+        crate::logging::flush();
         #[allow(clippy::disallowed_methods, reason = "the user does not want to wait any longer")]
         std::process::exit(INTERRUPTED);
     });

@@ -9,6 +9,7 @@
 //! | `rate_limit`, `clients` | a bucket of tokens for each client, in bounded memory |
 //! | `compression` | large answers shrink for those who ask for it |
 //! | `wire` | a connection's bytes: readers that stopped, and hyper's own errors |
+//! | `stalls` | HTTP/2 answers that their client does not take |
 //! | `malformed` | hyper's own errors in our shape |
 //! | `per_client` | connections of one address |
 //!
@@ -23,6 +24,7 @@ mod headers;
 pub(crate) mod malformed;
 pub(crate) mod per_client;
 mod rate_limit;
+pub(crate) mod stalls;
 pub(crate) mod wire;
 
 use std::convert::Infallible;
@@ -42,6 +44,7 @@ pub use self::client_address::TrustedProxies;
 pub use self::cors::Origins;
 use self::rate_limit::Limiter;
 pub use self::rate_limit::RateLimit;
+use self::stalls::Stalls;
 use crate::call::{X_REQUEST_ID, request_id};
 use crate::http_error::HttpError;
 
@@ -128,11 +131,18 @@ pub(crate) struct Front {
     edge: Arc<Edge>,
     router: Router,
     peer: IpAddr,
+    /// Of HTTP/2 connections.
+    stalls: Option<Arc<Stalls>>,
 }
 
 impl Front {
-    pub(crate) fn new(edge: Arc<Edge>, router: Router, peer: IpAddr) -> Self {
-        Self { edge, router, peer }
+    pub(crate) fn new(
+        edge: Arc<Edge>,
+        router: Router,
+        peer: IpAddr,
+        stalls: Option<Arc<Stalls>>,
+    ) -> Self {
+        Self { edge, router, peer, stalls }
     }
 }
 
@@ -156,7 +166,8 @@ where
             Some(answer) => Progress::Early(Some(answer)),
             None => Progress::Routed(self.router.call(request)),
         };
-        Answering { progress, edge: self.edge.clone(), origin, wanted }
+        let (edge, stalls) = (self.edge.clone(), self.stalls.clone());
+        Answering { progress, edge, origin, wanted, stalls }
     }
 }
 
@@ -172,6 +183,7 @@ pub(crate) struct Answering {
     /// What a page of another origin is granted.
     origin: Option<HeaderValue>,
     wanted: compression::Wanted,
+    stalls: Option<Arc<Stalls>>,
 }
 
 impl Future for Answering {
@@ -194,6 +206,9 @@ impl Future for Answering {
         let origin = self.origin.take();
         if let Some(cors) = &self.edge.cors {
             cors.expose(origin, answer.headers_mut());
+        }
+        if let Some(stalls) = &self.stalls {
+            answer = stalls.watch(answer);
         }
         Poll::Ready(Ok(answer))
     }

@@ -42,8 +42,12 @@ pub(crate) fn all() -> Vec<(&'static str, Header)> {
         (
             ETAG,
             described(
-                forms::string().pattern(Some("^\"[0-9]+\"$")).examples([json!("\"1\"")]).build(),
-                "The version, in quotes: for `If-Match` and `If-None-Match`.",
+                forms::string()
+                    .pattern(Some("^\"[0-9]+(-gzip)?\"$"))
+                    .examples([json!("\"1\"")])
+                    .build(),
+                "The version, in quotes, and `-gzip` when the answer is compressed: either is for \
+                 `If-Match` and `If-None-Match`.",
             ),
         ),
         (LOCATION, described(text(), "The path of what was made.")),

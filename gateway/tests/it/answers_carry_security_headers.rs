@@ -52,7 +52,7 @@ async fn a_page_may_say_what_it_loads() {
     let policy = HeaderValue::from_static("default-src 'self'");
     let page = get(move || async { [(header::CONTENT_SECURITY_POLICY, policy)].into_response() });
     let at = serving(Router::new().route("/docs", page), ServeConfig::default()).await;
-    let reply = Request::new("GET", "/docs").send(at).await;
+    let reply = Request::new("GET", "/docs").exchange(at).await;
     assert_eq!(reply.header("content-security-policy"), Some("default-src 'self'"));
     assert_eq!(reply.header("x-frame-options"), Some("DENY"));
 }

@@ -3,6 +3,7 @@
 
 mod answers_are_compressed;
 mod answers_carry_security_headers;
+mod bad_input_writes_nothing;
 mod batches_answer_each_book;
 mod bodies_are_bounded;
 mod books_travel_through_the_mesh;

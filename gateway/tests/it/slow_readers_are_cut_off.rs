@@ -11,7 +11,7 @@ use axum::routing::get;
 use bookmesh_gateway::ServeConfig;
 use futures::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use crate::support::edge::serving;
@@ -61,6 +61,26 @@ async fn a_client_that_stopped_reading_is_let_go() {
 }
 
 #[tokio::test]
+async fn an_http2_client_that_gives_no_window_is_let_go() {
+    let given_up = Arc::new(Notify::new());
+    let at = serving(endless(given_up.clone()), config()).await;
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    // The preface, and SETTINGS with a window of 100 bytes for each request (RFC 9113, 6.5).
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\x64").await.unwrap();
+    // HEADERS of stream 1, the last of its request: GET, http, /endless, t.
+    let head = b"\x82\x86\x04\x08/endless\x01\x01t";
+    let frame = [&[0, 0, head.len() as u8, 1, 0x5, 0, 0, 0, 1][..], head].concat();
+    stream.write_all(&frame).await.unwrap();
+    // It reads whatever comes, and never gives that request any room.
+    let mut all = Vec::new();
+    let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all));
+    let _ = reading.await.expect("the connection is closed");
+    assert!(all.windows(100).any(|window| window == [b'x'; 100]), "the answer had begun");
+    tokio::time::timeout(PATIENCE, given_up.notified()).await.expect("the answer is given up");
+}
+
+#[tokio::test]
 async fn an_answer_that_pauses_goes_on() {
     let paused = get(|| async {
         let lines = stream::unfold(0, |line| async move {
@@ -79,7 +99,7 @@ async fn an_answer_that_pauses_goes_on() {
     assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
 }
 
-async fn asking(at: SocketAddr, path: &str) -> tokio::net::TcpStream {
+async fn asking(at: SocketAddr, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     // So that little fits between the two.
     socket.set_recv_buffer_size(4_096).unwrap();

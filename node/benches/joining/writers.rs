@@ -20,13 +20,15 @@ pub struct Writers {
 /// How long the writes of a while took.
 pub struct Latencies {
     since: Instant,
+    /// How long the while was.
+    lasted: Duration,
     times: Vec<Duration>,
     refused: usize,
 }
 
 impl Latencies {
     fn new() -> Self {
-        Self { since: Instant::now(), times: Vec::new(), refused: 0 }
+        Self { since: Instant::now(), lasted: Duration::ZERO, times: Vec::new(), refused: 0 }
     }
 }
 
@@ -57,7 +59,9 @@ impl Writers {
 
     /// The writes since the last time this was asked.
     pub fn take(&self) -> Latencies {
-        std::mem::replace(&mut self.taken.lock().unwrap(), Latencies::new())
+        let mut taken = std::mem::replace(&mut *self.taken.lock().unwrap(), Latencies::new());
+        taken.lasted = taken.since.elapsed();
+        taken
     }
 
     /// Waits until the last writes are answered.
@@ -74,7 +78,7 @@ impl fmt::Display for Latencies {
         let at =
             |part: usize| times.get((times.len() * part / 1000).min(times.len().saturating_sub(1)));
         let ms = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e3);
-        let rate = times.len() as f64 / self.since.elapsed().as_secs_f64();
+        let rate = times.len() as f64 / self.lasted.as_secs_f64();
         write!(
             f,
             "{rate:7.0}/s  p50 {:6.1} ms  p99 {:6.1} ms  longest {:6.1} ms  refused {}",

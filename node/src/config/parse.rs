@@ -31,6 +31,15 @@ pub(super) fn millis(text: &str, range: RangeInclusive<u64>) -> Option<Duration>
     within(text, range).map(Duration::from_millis)
 }
 
+pub(super) fn days(text: &str, range: RangeInclusive<u64>) -> Option<Duration> {
+    within(text, range).map(|days| Duration::from_secs(days * 24 * 60 * 60))
+}
+
+/// In bytes.
+pub(super) fn mebibytes(text: &str, range: RangeInclusive<u64>) -> Option<u64> {
+    within(text, range).map(|mebibytes| mebibytes * 1024 * 1024)
+}
+
 pub(super) fn switch(text: &str) -> Option<bool> {
     match text {
         "on" | "true" => Some(true),

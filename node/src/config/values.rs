@@ -115,6 +115,14 @@ pub struct Settings {
     pub log_level: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where log files are kept, if anywhere.
+    pub log_dir: Option<PathBuf>,
+    /// Bytes after which a log file is rotated.
+    pub log_file_max_bytes: u64,
+    /// Rotated log files that are kept, of each kind.
+    pub log_keep_files: usize,
+    /// How long they are kept at most.
+    pub log_keep_for: Duration,
     /// The largest HTTP body, in bytes.
     pub max_payload_bytes: usize,
     /// How long an HTTP request may take.
@@ -170,6 +178,10 @@ impl Settings {
             store_key: None,
             log_level: String::new(),
             log_format: LogFormat::Pretty,
+            log_dir: None,
+            log_file_max_bytes: 0,
+            log_keep_files: 0,
+            log_keep_for: Duration::ZERO,
             max_payload_bytes: 0,
             request_timeout: Duration::ZERO,
             slow_request: Duration::ZERO,

@@ -18,7 +18,8 @@ use super::base::{BaseConfig, StartError, bind};
 use super::health::{OrkHealth, WorkerHealth};
 use super::nodes::{GatewayNode, OrkNode, WorkerConfig, WorkerNode};
 use super::ork_life::OrkConfig;
-use crate::config::{Environment, Settings};
+use crate::config::{Environment, Role, Settings};
+use crate::logging;
 use crate::signals::{Tie, stop_requested};
 use crate::up::{Up, UpConfig, banner, voters};
 
@@ -149,6 +150,9 @@ async fn serve_ops(
 fn announce(role: &str, listener: &TcpListener, mesh: &Mesh) -> Result<(), StartError> {
     let (http, peer) = (address(listener)?, mesh.peer_id());
     let p2p = mesh.addresses().join(",");
+    if role != Role::Up.name() {
+        logging::name_node(peer);
+    }
     println!("ready role={role} http=http://{http} p2p={p2p} peer={peer}");
     Ok(())
 }

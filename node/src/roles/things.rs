@@ -13,6 +13,7 @@ use bookmesh_storage::view::Things;
 use super::rack::Rack;
 use crate::consensus::Group;
 use crate::consensus::membership::state_in;
+use crate::consensus::proposer::now_ms;
 
 /// The most things of one page.
 const MAX_PAGE: u32 = 1_000;
@@ -255,7 +256,7 @@ fn check_filter(filter: &Filter) -> Result<(), ApiError> {
 pub(super) fn has_room_for(group: &Group<Things>, key: &RequestKey) -> Result<(), ApiError> {
     match key {
         RequestKey::Retry(_) => Ok(()),
-        RequestKey::Client(_) => group.read(|shown| shown.view.has_room_for(key)),
+        RequestKey::Client(_) => group.read(|shown| shown.view.has_room_for(key, now_ms())),
     }
 }
 

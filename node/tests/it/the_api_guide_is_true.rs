@@ -1,8 +1,10 @@
 //! Every request of docs/api.md is sent with real curl to a new mesh, in order, and every answer
 //! has to be as it is shown there. `UPDATE_GUIDE=1` writes the answers that came into the guide.
 
+use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::guide::{self, Mesh};
 use crate::support::shown::{self, Shown};
@@ -40,14 +42,22 @@ fn steps(text: &str) -> (Vec<Step>, String) {
 fn run(mesh: &Mesh, request: &str) -> String {
     let command = request.replace("http://127.0.0.1:3000", &mesh.url());
     assert!(command.starts_with("curl ") && command.contains(&mesh.url()), "{request}");
-    let output = Command::new("bash")
+    let mut shell = Command::new("bash")
         .args(["-c", &command])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("CURL_HOME", mesh.curl_home())
-        .output()
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
         .unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    let mut printed = String::new();
+    shell.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    // A stream goes on although nobody reads it any more.
+    let group = format!("-{}", shell.id());
+    let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).stderr(Stdio::null()).status();
+    shell.wait().unwrap();
+    printed
 }
 
 #[test]

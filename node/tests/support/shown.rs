@@ -62,7 +62,7 @@ impl Shown {
             TELLING.contains(&name.as_str()) && (name.as_str(), value.as_str()) != PLAIN
         });
         let body = match serde_json::from_str::<Value>(&self.body) {
-            Ok(json) => serde_json::to_string_pretty(&json).unwrap(),
+            Ok(_) => layout(&self.body, 0, 0),
             Err(_) => self.body.clone(),
         };
         Self { status: self.status, headers: headers.cloned().collect(), body }
@@ -93,6 +93,74 @@ impl Shown {
         }
         faults
     }
+}
+
+/// Compact JSON laid out for people, with its keys and numbers as they come: what fits stands on
+/// one line.
+fn layout(json: &str, indent: usize, before: usize) -> String {
+    let line = one_line(json);
+    let bracket = json.starts_with(['{', '[']);
+    if !bracket || indent + before + line.len() <= WIDTH {
+        return line;
+    }
+    let parts = parts(&json[1..json.len() - 1]).into_iter().map(|part| {
+        let key = key(part);
+        let value = layout(&part[key.len()..], indent + 2, key.len() + 1);
+        let gap = if key.is_empty() { "" } else { " " };
+        format!("{}{key}{gap}{value}", " ".repeat(indent + 2))
+    });
+    let all = parts.collect::<Vec<_>>().join(",\n");
+    format!("{}\n{all}\n{}{}", &json[..1], " ".repeat(indent), &json[json.len() - 1..])
+}
+
+/// Columns of what is laid out.
+const WIDTH: usize = 96;
+
+/// Where JSON has a character outside of strings, with its depth.
+fn outside(json: &str) -> impl Iterator<Item = (usize, char, usize)> + '_ {
+    let (mut in_string, mut escaped, mut depth) = (false, false, 0_usize);
+    json.char_indices().filter_map(move |(at, c)| {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            return None;
+        }
+        match c {
+            '"' => in_string = true,
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth -= 1,
+            _ => {}
+        }
+        Some((at, c, depth))
+    })
+}
+
+/// What stands between the outer commas.
+fn parts(inner: &str) -> Vec<&str> {
+    let (mut parts, mut from) = (Vec::new(), 0);
+    for (at, _, _) in outside(inner).filter(|(_, c, depth)| *c == ',' && *depth == 0) {
+        parts.push(&inner[from..at]);
+        from = at + 1;
+    }
+    parts.push(&inner[from..]);
+    parts
+}
+
+/// The key of an object's part, with its colon; empty in an array.
+fn key(part: &str) -> &str {
+    let colon = outside(part).find(|(_, c, depth)| *c == ':' && *depth == 0);
+    colon.map_or("", |(at, _, _)| &part[..=at])
+}
+
+fn one_line(json: &str) -> String {
+    let gaps: Vec<_> = outside(json).filter(|(_, c, _)| [',', ':'].contains(c)).collect();
+    let (mut line, mut from) = (String::new(), 0);
+    for (at, _, _) in gaps {
+        line.push_str(&json[from..=at]);
+        line.push(' ');
+        from = at + 1;
+    }
+    line + &json[from..]
 }
 
 fn header_form(name: &str, value: &str) -> String {
@@ -167,7 +235,8 @@ fn compare(path: &str, key: &str, shown: &Value, came: &Value, faults: &mut Vec<
             if shown.len() != came.len() {
                 faults.push(format!("{path} has {} items, shown {}", came.len(), shown.len()));
             }
-            for (at, (shown, came)) in shown.iter().zip(came).enumerate() {
+            let (shown, came) = (in_order(shown), in_order(came));
+            for (at, (shown, came)) in shown.iter().zip(&came).enumerate() {
                 compare(&format!("{path}/{at}"), key, shown, came, faults);
             }
         }
@@ -176,6 +245,15 @@ fn compare(path: &str, key: &str, shown: &Value, came: &Value, faults: &mut Vec<
         (a, b) if a == b => {}
         (shown, came) => faults.push(format!("{path} is {came}, shown {shown}")),
     }
+}
+
+/// Nodes stand in the order of their peer ids, which are drawn anew: in that of their roles.
+fn in_order(items: &[Value]) -> Vec<Value> {
+    let mut items = items.to_vec();
+    if items.iter().all(|item| item["peer_id"].is_string() && item["addresses"].is_array()) {
+        items.sort_by_key(|item| (item["role"].to_string(), item["racks"].to_string()));
+    }
+    items
 }
 
 /// A text that differs from run to run as its form; any other as itself.
@@ -240,6 +318,15 @@ mod tests {
         assert_eq!(faults(shown, &shown.replace("[1]", "[1,1]")), 1);
         assert_eq!(faults(r#"{"term":1}"#, r#"{"term":7}"#), 0, "terms differ");
         assert_eq!(faults(r#"{"term":1}"#, r#"{"term":"7"}"#), 1);
+    }
+
+    #[test]
+    fn what_is_laid_out_is_the_same_json() {
+        let json = format!("{{\"a\":[1.10,{{}},\"x,:{{\"],\"long\":\"{}\"}}", "y".repeat(WIDTH));
+        let shown = layout(&json, 0, 0);
+        assert!(shown.starts_with("{\n  \"a\": [1.10, {}, \"x,:{\"],\n"), "{shown}");
+        let of = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(of(&shown), of(&json));
     }
 
     #[test]

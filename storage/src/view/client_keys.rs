@@ -138,10 +138,15 @@ impl ClientKeys {
 
     /// Drops what is a day old at this time.
     pub(super) fn expire(&mut self, now_ms: u64) {
-        let old = |entry: &Entry| entry.time_ms.saturating_add(CLIENT_KEY_MS) <= now_ms;
-        while self.order.front().is_some_and(old) {
+        while self.has_old(now_ms) {
             self.forget_oldest();
         }
+    }
+
+    /// Whether there is one that [`ClientKeys::expire`] drops at this time.
+    pub(super) fn has_old(&self, now_ms: u64) -> bool {
+        let old = |entry: &Entry| entry.time_ms.saturating_add(CLIENT_KEY_MS) <= now_ms;
+        self.order.front().is_some_and(old)
     }
 
     fn insert_kept(&mut self, key: &ClientKey, time_ms: u64, kept: Kept) {
@@ -358,6 +363,7 @@ mod tests {
         assert_eq!(answer(&keys, &key("0"), &[]), Some(Ok(Applied::Done)));
         let next_part = ClientKey { part: 1000, ..key("0") };
         assert_eq!(answer(&keys, &next_part, &[]), None, "a batch under way goes on");
+        assert!(!keys.has_old(4999 + CLIENT_KEY_MS) && keys.has_old(5000 + CLIENT_KEY_MS));
         keys.expire(5000 + CLIENT_KEY_MS);
         assert_eq!(answer(&keys, &key("new"), &[]), None);
     }

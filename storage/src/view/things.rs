@@ -53,7 +53,8 @@ pub struct Things {
     members: Members,
     things: BTreeMap<ThingId, Arc<Thing>>,
     orders: Orders,
-    /// Active ones, by name and author: several copies may share a key, and the lowest id stands for them.
+    /// Active ones, by name and author: several copies may share a key, and the lowest id stands
+    /// for them.
     by_import_key: BTreeSet<([u8; 16], ThingId)>,
     /// The last id given.
     sequence: u64,

@@ -5,7 +5,7 @@ use bookmesh_rpc::api::{
     Kind, NewThing, OnConflict, Outcome, Registered, RequestKey, RetryKey, Status, StatusRule,
     ThingId, ThingPatch,
 };
-use bookmesh_storage::view::{CLIENT_BYTES, Things, View};
+use bookmesh_storage::view::{CLIENT_ANSWERS, CLIENT_BYTES, Things, View};
 
 struct Rack {
     view: Things,
@@ -172,4 +172,26 @@ fn replicas_let_go_of_the_same_answers() {
     assert_eq!(rack.run(key("1"), grow(1)), Err(ApiError::OutcomeForgotten));
     assert!(matches!(rack.run(key("2"), grow(2)), Ok(Applied::Thing(thing)) if thing.version == 2));
     assert_eq!(other.run(key("1"), grow(1)), Err(ApiError::OutcomeForgotten));
+}
+
+#[test]
+fn a_rack_without_room_has_some_again_a_day_later_though_nothing_was_applied() {
+    let mut rack = Rack::new();
+    for batch in 0..CLIENT_ANSWERS as u64 / 1000 {
+        let text = batch.to_string();
+        let command = |part| Command {
+            key: Some(RequestKey::Client(ClientKey { part, ..ClientKey::new(&text, &[]) })),
+            request_id: "test".parse().unwrap(),
+            action: Action::Settle,
+        };
+        rack.index += 1;
+        let commands = (0..1000).map(command).collect();
+        rack.view.apply(rack.index, &Batch { time_ms: 1000, commands });
+    }
+    let new = RequestKey::Client(key("new").unwrap());
+    let refused = rack.view.has_room_for(&new, 1000 + CLIENT_KEY_MS - 1);
+    assert!(matches!(refused, Err(ApiError::KeysFull { .. })), "{refused:?}");
+    assert_eq!(rack.view.has_room_for(&new, 1000 + CLIENT_KEY_MS), Ok(()));
+    rack.time_ms = 1000 + CLIENT_KEY_MS;
+    assert!(rack.run(key("new"), add("Dune")).is_ok());
 }

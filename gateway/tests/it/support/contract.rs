@@ -86,6 +86,10 @@ impl Contract {
 
     /// Fails the test when the answer is not as the document says.
     pub(crate) fn judge(&self, method: &str, target: &str, reply: &Reply) {
+        if reply.header("access-control-allow-methods").is_some() {
+            // A preflight is the browser's business; the edge answers it for every route.
+            return;
+        }
         let what = format!("{method} {target}: {}", String::from_utf8_lossy(&reply.body));
         let Some(operation) = self.operation(method, target) else {
             let known = !self.at_path(target).is_empty();
@@ -94,6 +98,11 @@ impl Contract {
             assert_valid(&self.error, &reply.json(), &what);
             return;
         };
+        if [414, 431].contains(&reply.status) {
+            // The edge's, before it is known which operation is meant.
+            assert_valid(&self.error, &reply.json(), &what);
+            return;
+        }
         let answer = operation.answers.get(&reply.status);
         let answer = answer.unwrap_or_else(|| panic!("undocumented: {} {what}", reply.status));
         for name in HEADERS.iter().filter(|name| reply.header(name).is_some()) {
@@ -109,7 +118,7 @@ impl Contract {
         };
         let body = answer.bodies.get(kind);
         let body = body.unwrap_or_else(|| panic!("undocumented {kind}: {what}"));
-        if kind == "application/json" {
+        if kind == "application/json" && reply.header("content-encoding").is_none() {
             assert_valid(body, &reply.json(), &what);
         }
     }

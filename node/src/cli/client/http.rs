@@ -88,19 +88,14 @@ impl Api {
         self.answer(self.request(Method::DELETE, path)).await
     }
 
-    /// Posts a body that is JSON already, under a key that makes repeating it safe.
-    pub(super) async fn post_once(
+    /// Posts a body that is JSON already.
+    pub(super) async fn post_bytes(
         &self,
         path: &str,
-        key: &str,
         body: bytes::Bytes,
     ) -> Result<Answer, Failure> {
-        let request = self
-            .request(Method::POST, path)
-            .header("Idempotency-Key", key)
-            .header("Content-Type", "application/json")
-            .body(body);
-        self.answer(request).await
+        let request = self.request(Method::POST, path);
+        self.answer(request.header("Content-Type", "application/json").body(body)).await
     }
 
     /// Opens an answer that has no end. Only its beginning has a deadline.

@@ -2,7 +2,8 @@
 //! costs what it shows and not what the rack holds.
 //!
 //! Derived from the things alone: it stands in no checkpoint, and is made again when one is
-//! restored. Of 1,000,000 books as libraries have them it takes about 150 bytes each.
+//! restored. Of 1,000,000 books with the titles and as many authors as real ones it takes about 85
+//! bytes each.
 //!
 //! | file | idea |
 //! |---|---|

@@ -78,7 +78,7 @@ impl Posting {
             }
             Self::Many(bits) => {
                 bits.remove(id);
-                // Well below, so that one thing that comes and goes does not make it anew each time.
+                // Well below, so that one that comes and goes does not make it anew each time.
                 if bits.len() <= FEW as u64 / 2 {
                     *self = Self::Few(Box::new(List(bits.iter().collect())));
                 }

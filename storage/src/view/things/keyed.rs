@@ -40,13 +40,17 @@ impl Things {
         }
     }
 
-    /// Refuses a key that could not be remembered, so that its write need not stand in the log to
-    /// be refused there.
+    /// Refuses a key that could not be remembered by this time, so that its write need not stand in
+    /// the log to be refused there. The view's own time does not do: it stands still while every
+    /// write is refused.
     ///
     /// # Errors
     /// [`ApiError::KeysFull`].
-    pub fn has_room_for(&self, key: &RequestKey) -> Result<(), ApiError> {
+    pub fn has_room_for(&self, key: &RequestKey, now_ms: u64) -> Result<(), ApiError> {
         let RequestKey::Client(key) = key else { return Ok(()) };
+        if self.clients.has_old(now_ms) {
+            return Ok(());
+        }
         match self.clients_answer(key) {
             Some(Err(full @ ApiError::KeysFull { .. })) => Err(full),
             _ => Ok(()),

@@ -74,7 +74,7 @@ async fn first_book_rack(api: &Api) -> Result<RackId, Failure> {
 
 async fn carry(
     file: reader::File,
-    mut sender: Sender,
+    sender: Sender,
     tally: &mut Tally,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {

@@ -1,8 +1,13 @@
 //! A batch becomes answers, however often the way breaks.
+//!
+//! It has no `Idempotency-Key`: a book that is there already is skipped, so a batch that is sent
+//! again adds nothing twice; and the rack remembers keys book by book, for a day, and has no room
+//! for a large import's. What that costs is exactness of the count: when an answer was lost on its
+//! way, the books that the batch had brought are counted as skipped.
 
 use std::time::Duration;
 
-use bookmesh_rpc::api::{RackId, RequestId};
+use bookmesh_rpc::api::RackId;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -21,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Outcome {
     /// New books.
     pub(super) created: u64,
-    /// Books that were there.
+    /// Books that were there, be it by an attempt of this batch that was not answered.
     pub(super) skipped: u64,
     /// Rows that did not go in.
     pub(super) refused: Vec<Refused>,
@@ -43,23 +48,17 @@ impl Outcome {
 pub(super) struct Sender {
     api: Api,
     rack: RackId,
-    /// Names this run, so that a repeated batch gets its first answer.
-    run: RequestId,
-    sent: u64,
 }
 
 impl Sender {
     /// To this rack.
     pub(super) fn new(api: Api, rack: RackId) -> Self {
-        Self { api, rack, run: RequestId::generate(), sent: 0 }
+        Self { api, rack }
     }
 
     /// Sends a batch, and again while there is hope.
-    pub(super) async fn send(&mut self, batch: Batch) -> Result<Outcome, Failure> {
-        let key = format!("import-{}-{}", self.run, self.sent);
-        self.sent += 1;
-        let body = body(&self.rack, &batch.books);
-        match self.insist(&key, body).await {
+    pub(super) async fn send(&self, batch: Batch) -> Result<Outcome, Failure> {
+        match self.insist(body(&self.rack, &batch.books)).await {
             Ok(answer) => outcome(batch, &answer.data()),
             // A refusal of the whole batch is one of each row; the next batch may be better.
             Err(Failure::Refused { status: 400 | 413 | 422, message }) => {
@@ -71,11 +70,11 @@ impl Sender {
         }
     }
 
-    async fn insist(&self, key: &str, body: Bytes) -> Result<Answer, Failure> {
+    async fn insist(&self, body: Bytes) -> Result<Answer, Failure> {
         let until = Instant::now() + RETRY_FOR;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.api.post_once("/books/batch", key, body.clone()).await {
+            match self.api.post_bytes("/books/batch", body.clone()).await {
                 Err(failure) if failure.is_passing() && Instant::now() + pause < until => {
                     // Imports that failed together do not come back together.
                     tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
@@ -158,18 +157,16 @@ mod tests {
         assert_eq!(parsed, expected);
     }
 
-    /// Answers one request a connection with these statuses in turn, and tells the keys it saw.
+    /// Answers one request a connection with these statuses in turn, and tells what was sent.
     async fn gateway(listener: tokio::net::TcpListener, statuses: &[u16]) -> Vec<String> {
-        let mut keys = Vec::new();
+        let mut requests = Vec::new();
         for status in statuses {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             while !request.ends_with(b"]}") {
                 assert!(stream.read_buf(&mut request).await.unwrap() > 0);
             }
-            let request = String::from_utf8(request).unwrap();
-            let key = request.lines().find_map(|line| line.strip_prefix("idempotency-key: "));
-            keys.push(key.unwrap().to_owned());
+            requests.push(String::from_utf8(request).unwrap().to_lowercase());
             let body = r#"{"statusCode":200,"data":[{"status":"created","id":"1"}]}"#;
             let answer = format!(
                 "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -177,25 +174,30 @@ mod tests {
             );
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
-        keys
+        requests
     }
 
     #[tokio::test]
-    async fn a_batch_is_sent_again_under_the_same_key_while_the_rack_is_away() {
+    async fn a_batch_is_sent_again_without_a_key_while_the_rack_is_away() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api = Api::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let mut sender = Sender::new(api, "book-rack-001".parse().unwrap());
-        let (outcome, keys) =
+        let sender = Sender::new(api, "book-rack-001".parse().unwrap());
+        let (outcome, requests) =
             tokio::join!(sender.send(batch(1)), gateway(listener, &[503, 504, 200]));
         assert_eq!(outcome.unwrap().created, 1);
-        assert!(keys[0].starts_with("import-") && keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(requests.len(), 3);
+        for request in requests {
+            assert!(request.starts_with("post /books/batch "), "{request}");
+            assert!(request.contains(r#""on_conflict":"skip""#), "what makes it safe: {request}");
+            assert!(!request.contains("\r\nidempotency-key:"), "{request}");
+        }
     }
 
     #[tokio::test]
     async fn a_batch_that_is_refused_as_a_whole_is_not_sent_again() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api = Api::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let mut sender = Sender::new(api, "book-rack-001".parse().unwrap());
+        let sender = Sender::new(api, "book-rack-001".parse().unwrap());
         let (outcome, _) = tokio::join!(sender.send(batch(2)), gateway(listener, &[413]));
         assert_eq!(outcome.unwrap().refused.len(), 2);
     }
