@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use bookmesh_rpc::api::{
-    Consistency, ForgetThings, GetThing, Kind, RackId, RackRoute, RegisterThing, RequestKey,
-    StatusRule, Thing, ThingId, ThingPatch, UpdateThing,
+    ForgetThings, Kind, RackId, RackRoute, RegisterThing, RequestKey, StatusRule, Thing, ThingId,
+    ThingPatch, UpdateThing,
 };
 use bookmesh_rpc::routing::leader::{How, Size};
 
-use crate::answer::{envelope, not_modified, set, success};
+use crate::answer::{envelope, set, success};
 use crate::app::App;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
-use crate::lists::X_APPLIED_INDEX;
 use crate::query::{self, ListQuery};
 use crate::thing_json::ThingJson;
-use crate::{etag, lists, register, thing_parse, write_key};
+use crate::{etag, lists, one, register, thing_parse, write_key};
 
 /// `GET /books`.
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
@@ -36,22 +35,9 @@ pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
 
 /// `GET /books/{id}`.
 pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
-    let consistency = query::consistency(call.uri()).map_err(invalid)?;
-    let id = call.path_thing_id().await?;
-    let rack = app.rack_of(Kind::Book, id)?;
-    let request = GetThing { rack: rack.id.clone(), id, consistency };
-    let how = How::read(consistency, Size::Small);
-    let read = app.ask(&rack, &call.context, how, request).await?;
-    let mut response = if etag::is_known(&call, read.thing.version) {
-        not_modified()
-    } else {
-        success(json(&read.thing, &rack.id))
-    };
-    etag::set(&mut response, read.thing.version);
-    if consistency != Consistency::Linearizable {
-        response.headers_mut().insert(X_APPLIED_INDEX, HeaderValue::from(read.applied_index));
-    }
-    Ok(response)
+    let one = one::book(&app, &mut call).await?;
+    let (thing, applied_index) = (&one.read.thing, one.read.applied_index);
+    Ok(one.answer(&call, thing.version, applied_index, || success(json(thing, &one.rack.id))))
 }
 
 /// `POST /books`.

@@ -13,6 +13,7 @@
 //! | `v1` | the same books, and orders, as plain resources |
 //! | `retire`, `recovery`, `mesh_settings` | the operators' handlers |
 //! | `call`, `query`, `body`, `etag`, `write_key` | what a client sent, checked |
+//! | `one` | what reads of one thing share |
 //! | `register`, `placement` | which rack takes a new book or order |
 //! | `listing`, `lists` | one page over several racks, and the headers that go with it |
 //! | `registry` | calls to the orchestrators' leader; racks are asked through `rpc::routing` |
@@ -67,6 +68,7 @@ mod mesh_health;
 mod mesh_settings;
 pub mod metrics;
 mod nodes;
+mod one;
 mod openapi;
 pub mod ops;
 mod placement;

@@ -1,5 +1,5 @@
-//! The whole mesh in one process: an orchestrator, a rack of books and one of orders, some workers
-//! each, a gateway. All of it on loopback, each node with its own key, port and directory, as they would be apart.
+//! The whole mesh in one process: an orchestrator, a rack of books and one of orders, a gateway.
+//! All of it on loopback, each node with its own key, port and directory, as they would be apart.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -50,8 +50,8 @@ pub struct UpConfig {
 }
 
 impl UpConfig {
-    /// A mesh of so many workers a rack in `data_dir`, all else as it is by default; its ports are free
-    /// ones.
+    /// A mesh of so many workers a rack in `data_dir`, all else as it is by default; its ports are
+    /// free ones.
     pub fn new(data_dir: impl Into<PathBuf>, workers: usize) -> Self {
         Self {
             workers,
@@ -75,8 +75,8 @@ pub struct Up {
 }
 
 impl Up {
-    /// Starts all of it; returns once books and orders can be read and written, with the HTTP side for whoever
-    /// owns a listener.
+    /// Starts all of it; returns once books and orders can be read and written, with the HTTP
+    /// side for whoever owns a listener.
     ///
     /// # Errors
     /// [`StartError`].

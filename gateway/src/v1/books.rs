@@ -3,23 +3,20 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
-use bookmesh_rpc::api::{
-    Consistency, GetThing, Kind, RegisterThing, StatusRule, Thing, UpdateThing, WithdrawThing,
-};
+use axum::http::{Response, StatusCode, header};
+use bookmesh_rpc::api::{Kind, RegisterThing, StatusRule, Thing, UpdateThing, WithdrawThing};
 use bookmesh_rpc::routing::leader::{How, Size};
 
 use super::array;
 use super::book_json::BookJson;
 use super::parse;
-use crate::answer::{json, not_modified, set};
+use crate::answer::{json, set};
 use crate::app::App;
 use crate::books::invalid;
 use crate::call::Call;
 use crate::endpoint::Answer;
-use crate::lists::X_APPLIED_INDEX;
 use crate::query::{self, ListQuery};
-use crate::{etag, lists, register, write_key};
+use crate::{etag, lists, one, register, write_key};
 
 /// `GET /v1/books`: an array; only active ones unless `include_inactive=true`.
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
@@ -32,23 +29,9 @@ pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
 
 /// `GET /v1/books/{id}`.
 pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
-    let consistency = query::consistency(call.uri()).map_err(invalid)?;
-    let id = call.path_thing_id().await?;
-    let rack = app.rack_of(Kind::Book, id)?;
-    let request = GetThing { rack: rack.id.clone(), id, consistency };
-    let how = How::read(consistency, Size::Small);
-    let read = app.ask(&rack, &call.context, how, request).await?;
-    let mut response = if etag::is_known(&call, read.thing.version) {
-        let mut response = not_modified();
-        etag::set(&mut response, read.thing.version);
-        response
-    } else {
-        book(StatusCode::OK, &read.thing)
-    };
-    if consistency != Consistency::Linearizable {
-        response.headers_mut().insert(X_APPLIED_INDEX, HeaderValue::from(read.applied_index));
-    }
-    Ok(response)
+    let one = one::book(&app, &mut call).await?;
+    let (thing, applied_index) = (&one.read.thing, one.read.applied_index);
+    Ok(one.answer(&call, thing.version, applied_index, || book(StatusCode::OK, thing)))
 }
 
 /// `POST /v1/books`.

@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use bookmesh_rpc::api::{ApiError, Consistency, GetOrder, Kind, ListOrders, PlaceOrder, RackRoute};
+use axum::http::{StatusCode, header};
+use bookmesh_rpc::api::{ApiError, GetOrder, Kind, ListOrders, PlaceOrder, RackRoute};
 use bookmesh_rpc::routing::leader::{How, Size};
 
 use super::array;
 use super::order_json::OrderJson;
 use super::parse;
-use crate::answer::{json, not_modified, set};
+use crate::answer::{json, set};
 use crate::app::App;
 use crate::call::Call;
 use crate::endpoint::Answer;
 use crate::http_error::HttpError;
 use crate::listing::{self, Slice};
-use crate::lists::X_APPLIED_INDEX;
 use crate::query::{self, PageQuery};
-use crate::{etag, lists, register, write_key};
+use crate::{etag, lists, one, register, write_key};
 
 /// The version of every order: none is ever changed.
 const VERSION: u64 = 1;
@@ -43,22 +42,14 @@ pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
 
 /// `GET /v1/orders/{id}`.
 pub(crate) async fn get(app: Arc<App>, mut call: Call) -> Answer {
-    let consistency = query::consistency(call.uri()).map_err(invalid)?;
-    let id = call.path_thing_id().await?;
-    let rack = app.rack_of(Kind::Order, id)?;
-    let request = GetOrder { rack: rack.id.clone(), id, consistency };
-    let how = How::read(consistency, Size::Small);
-    let read = app.ask(&rack, &call.context, how, request).await?;
-    let mut response = if etag::is_known(&call, VERSION) {
-        not_modified()
-    } else {
-        json(StatusCode::OK, &OrderJson::from(&*read.order))
-    };
-    etag::set(&mut response, VERSION);
-    if consistency != Consistency::Linearizable {
-        response.headers_mut().insert(X_APPLIED_INDEX, HeaderValue::from(read.applied_index));
-    }
-    Ok(response)
+    let one = one::read(&app, &mut call, Kind::Order, |rack, id, consistency| {
+        let rack = rack.id.clone();
+        GetOrder { rack, id, consistency }
+    })
+    .await?;
+    let (order, applied_index) = (&one.read.order, one.read.applied_index);
+    let whole = || json(StatusCode::OK, &OrderJson::from(&**order));
+    Ok(one.answer(&call, VERSION, applied_index, whole))
 }
 
 /// `POST /v1/orders`.

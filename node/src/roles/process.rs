@@ -84,8 +84,9 @@ pub async fn gateway(settings: &Settings) -> Result<(), StartError> {
     let listener = bind(http(settings)).await?;
     let config = gateway_config(settings, settings.replicas);
     let (node, gateway) = starting(&Tie::NONE, Box::pin(GatewayNode::start(&base, config))).await?;
+    let router = gateway.router();
     announce("gateway", &listener, &node.mesh)?;
-    serve_gateway(settings, listener, gateway).await;
+    serve_gateway(settings, listener, gateway, router).await;
     node.stop().await;
     Ok(())
 }
@@ -108,6 +109,8 @@ pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
     };
     let start = Box::pin(Up::start(&config, gateway_config(settings, voters(workers))));
     let (up, gateway) = starting(&Tie::NONE, start).await?;
+    // Before it is announced: whoever is told may ask it to stop at once, and is to be heard.
+    let router = gateway.router();
     let person = std::io::stdout().is_terminal();
     if person {
         let address = address(&listener)?;
@@ -115,7 +118,7 @@ pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
     } else {
         announce("up", &listener, &up.gateway.mesh)?;
     }
-    serve_gateway(settings, listener, gateway).await;
+    serve_gateway(settings, listener, gateway, router).await;
     up.stop().await;
     if person {
         println!("\n  stopped; everything is kept in {}", settings.data_dir.display());
@@ -123,8 +126,12 @@ pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn serve_gateway(settings: &Settings, listener: TcpListener, gateway: Gateway) {
-    let router = gateway.router();
+async fn serve_gateway(
+    settings: &Settings,
+    listener: TcpListener,
+    gateway: Gateway,
+    router: Router,
+) {
     let closing = async {
         stop(&Tie::NONE).await;
         gateway.close().await;

@@ -1,8 +1,9 @@
 //! A worker that is started with the wrong type for its rack says so, holds nothing, and harms
 //! nothing: neither beside the rack's own workers, nor alone, nor with the rack's own data.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 
+use crate::support::api::book;
 use crate::support::{Api, Process, eventually, mesh, rack};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,7 +14,11 @@ async fn a_worker_of_the_wrong_type_says_so_and_takes_no_part() {
     let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
     let api = Api::new(gateway.http());
     rack::leader(&api, mesh::RACK).await;
-    let id = api.add("Emma").await;
+    let id = eventually("a book is taken", || async {
+        let answer = api.try_send(Method::POST, "/books", Some(book("Emma"))).await.ok()?;
+        answer.body["data"]["id"].as_str().map(str::to_owned)
+    })
+    .await;
     let wrong = |name: &str| mesh::worker_of(("order", mesh::RACK), name, dir.path(), &ork.p2p());
 
     let beside = wrong("beside");

@@ -324,6 +324,7 @@ mod tests {
             loop {
                 let page = changes.behind(after, limit);
                 let Some(last) = page.last() else { break };
+                assert!(after.is_none_or(|after| after < page[0].at), "told again");
                 after = Some(last.at);
                 told.extend(page);
             }

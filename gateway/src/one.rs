@@ -1,0 +1,74 @@
+//! What reads of one book or one order share, on all surfaces.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response};
+use bookmesh_rpc::api::{Consistency, GetThing, Kind, Method, RackRoute, ThingId, ThingRead};
+use bookmesh_rpc::routing::leader::{How, Size};
+
+use crate::answer::not_modified;
+use crate::app::App;
+use crate::call::Call;
+use crate::etag;
+use crate::http_error::HttpError;
+use crate::lists::X_APPLIED_INDEX;
+use crate::query;
+
+/// What a rack answered, and what was asked for.
+pub(crate) struct One<T> {
+    pub(crate) rack: Arc<RackRoute>,
+    pub(crate) read: T,
+    consistency: Consistency,
+}
+
+/// Reads the one whose id is in the path, by the request that `ask` makes of it.
+///
+/// # Errors
+/// A wrong id or query, and what its rack answers.
+pub(crate) async fn read<M: Method + Clone>(
+    app: &App,
+    call: &mut Call,
+    kind: Kind,
+    ask: impl FnOnce(&RackRoute, ThingId, Consistency) -> M,
+) -> Result<One<M::Reply>, HttpError> {
+    let consistency = query::consistency(call.uri());
+    let consistency = consistency.map_err(|error| HttpError::of_api(error, kind))?;
+    let id = call.path_thing_id().await?;
+    let rack = app.rack_of(kind, id)?;
+    let request = ask(&rack, id, consistency);
+    let how = How::read(consistency, Size::Small);
+    let read = app.ask(&rack, &call.context, how, request).await?;
+    Ok(One { rack, read, consistency })
+}
+
+/// Reads the book whose id is in the path.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn book(app: &App, call: &mut Call) -> Result<One<ThingRead>, HttpError> {
+    read(app, call, Kind::Book, |rack, id, consistency| {
+        let rack = rack.id.clone();
+        GetThing { rack, id, consistency }
+    })
+    .await
+}
+
+impl<T> One<T> {
+    /// The answer: nothing anew for who has this version, and the tag and the place in the log
+    /// either way.
+    pub(crate) fn answer(
+        &self,
+        call: &Call,
+        version: u64,
+        applied_index: u64,
+        whole: impl FnOnce() -> Response<Body>,
+    ) -> Response<Body> {
+        let mut response = if etag::is_known(call, version) { not_modified() } else { whole() };
+        etag::set(&mut response, version);
+        if self.consistency != Consistency::Linearizable {
+            response.headers_mut().insert(X_APPLIED_INDEX, HeaderValue::from(applied_index));
+        }
+        response
+    }
+}
