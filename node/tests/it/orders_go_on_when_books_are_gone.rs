@@ -79,6 +79,11 @@ async fn a_dead_book_rack_costs_no_order_more_than_its_refusal() {
     .await;
     assert_eq!(read_order(&api, id).await, first.body, "orders are read as ever");
     assert_eq!(api.get("/v1/orders").await.header("x-total-count"), "1");
+    let list = api.get("/books").await;
+    assert_eq!(list.status, StatusCode::SERVICE_UNAVAILABLE, "{}", list.body);
+    let partial = api.get("/books?partial=true").await;
+    assert_eq!(partial.status, StatusCode::PARTIAL_CONTENT, "{}", partial.body);
+    assert_eq!(partial.header("x-missing-racks"), mesh::RACK);
     let again = order_keyed(&api, "first", book, 1).await.unwrap();
     assert_eq!((again.status, again.body), (StatusCode::CREATED, first.body));
 
@@ -89,6 +94,7 @@ async fn a_dead_book_rack_costs_no_order_more_than_its_refusal() {
     .await;
     let taken = order(&api, book, 1).await;
     assert_eq!(taken.status, StatusCode::CREATED, "{}", taken.body);
+    assert_eq!(api.get("/books").await.status, StatusCode::OK);
     assert_eq!(metric(&worker, "circuit_breaker_state").await, Some(0));
 }
 
