@@ -2,7 +2,8 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `books`, `checkout`, `v1_books`, `v1_orders`, `events`, `racks`, `operators`, `health`, `meta` | the operations of one group of routes |
+//! | `books`, `checkout`, `v1_books`, `v1_orders`, `events` | operations, by group of routes |
+//! | `racks`, `operators`, `health`, `meta` | more of them |
 //! | `operation` | an operation in the making |
 //! | `parameters`, `headers` | what operations take and answer beside bodies |
 //! | `forms` | forms of values, bounded as the code bounds them |

@@ -116,6 +116,11 @@ fn info() -> RefOr<Schema> {
     always.iter().fold(info, |info, name| info.required(*name)).build().into()
 }
 
+/// `info` of a book to be.
+fn new_info() -> Schema {
+    given_info(&["name", "author"], forms::holder(), forms::given_status())
+}
+
 /// `info` of a request: the named keys, and any others.
 fn given_info(required: &[&str], holder: Object, status: Object) -> Schema {
     let keys = forms::string().min_length(Some(1)).pattern(Some(KEY)).build();
@@ -172,7 +177,7 @@ schema! {
         &[
             ("type", forms::given_book().into()),
             ("tags", forms::given_tags().into()),
-            ("info", given_info(&["name", "author"], forms::holder(), forms::given_status()).into()),
+            ("info", new_info().into()),
             ("rack_id", forms::given_rack().into()),
         ],
         &["info"],
@@ -183,7 +188,7 @@ schema! {
         &[
             ("type", forms::given_book().into()),
             ("tags", forms::given_tags().into()),
-            ("info", given_info(&["name", "author"], forms::holder(), forms::given_status()).into()),
+            ("info", new_info().into()),
         ],
         &["info"],
         "A book to be, in the batch's rack.",
@@ -196,7 +201,8 @@ schema! {
         ],
         &[],
         "What is given changes: `tags` are replaced, `info` is merged key by key. What can't be \
-         changed (`id`, `code`, `type`, `rack_id`, `version`, the times) may be sent back as it is.",
+         changed (`id`, `code`, `type`, `rack_id`, `version`, the times) may be sent back as it \
+         is.",
     );
     /// The body of `POST /checkout`.
     Checkout = exact(
