@@ -1,5 +1,5 @@
-//! One page over several racks, of things or of orders. Ids are ordered by rack number first, so the page is
-//! the racks' pages one after the other: counts decide which racks contribute what.
+//! One page over several racks, of things or of orders. Ids are ordered by rack number first, so
+//! the page is the racks' pages one after the other: counts decide which racks contribute what.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The feeds of this gateway, one for each rack that has readers, and how many readers there may be.
+//! The feeds of this gateway, one for each rack that has readers, and how many of them there may
+//! be.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -1,6 +1,7 @@
 //! An event's id: how far its reader is in every rack, so that it can go on in all of them at
 //! once: `b0:412.3,o0:17`. A letter for the kind, the rack's number, the log entry, and the place
-//! in it where it is not the end; or `now` while it is not known how far the rack is, because it does not answer.
+//! in it where it is not the end; or `now` while it is not known how far the rack is, because it
+//! does not answer.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};

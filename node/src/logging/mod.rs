@@ -129,7 +129,7 @@ pub fn name_node(node: impl std::fmt::Display) {
     let _ = NODE.set(node.to_string());
 }
 
-/// Waits until everything that was said is written, for [`FLUSH_WITHIN`] at most: whoever reads
+/// Waits until everything that was said is written, for `FLUSH_WITHIN` at most: whoever reads
 /// may have stopped. Blocks; for the end of a process.
 pub fn flush() {
     let until = Instant::now() + FLUSH_WITHIN;
