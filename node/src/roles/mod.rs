@@ -9,6 +9,7 @@
 //! | `registrar` | what is asked of the registry |
 //! | [`heard`] | the nodes' word, by rack, and the routes that follow from it |
 //! | [`worker`] | holds racks: which method goes to which of them |
+//! | `call_log` | a line for each call that a user's request led to |
 //! | [`rack`] | one rack on one worker: its state, and what is asked of its log |
 //! | [`rack_life`] | a rack's life on a worker: founded or joined, kept going, left |
 //! | `founding`, `joining`, `identity` | its steps, and what of them is on disk |
@@ -33,6 +34,7 @@
 pub mod announce;
 pub mod base;
 pub mod books;
+mod call_log;
 mod changes;
 pub mod client_only;
 pub mod disk;

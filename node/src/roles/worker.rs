@@ -10,6 +10,7 @@ use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::call_log::CallLine;
 use super::rack::{Place, Rack, Verdict};
 use super::rack_life;
 use crate::consensus::membership::Aims;
@@ -174,7 +175,15 @@ impl Service for Worker {
         let span = tracing::debug_span!(
             "call", method = request.method(), request_id = %context.request_id, from = ?from
         );
-        Box::pin(async move { self.answer(from, context, request).await }.instrument(span))
+        let line = CallLine::of(&request, &context.request_id);
+        let answering = async move {
+            let outcome = self.answer(from, context, request).await;
+            if let Some(line) = line {
+                line.log(&outcome);
+            }
+            outcome
+        };
+        Box::pin(answering.instrument(span))
     }
 
     fn stream(

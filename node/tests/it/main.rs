@@ -12,6 +12,7 @@ mod a_paused_leader_never_serves_the_past;
 mod a_rack_is_of_one_kind;
 mod a_rack_of_three_outlives_any_one;
 mod a_rack_without_majority_is_recovered;
+mod a_request_is_followed_by_its_id;
 mod a_retired_rack_is_gone;
 mod a_second_signal_ends_at_once;
 mod a_stranger_gets_nothing;

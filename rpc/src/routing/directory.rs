@@ -91,18 +91,13 @@ pub struct Knowledge {
 }
 
 /// The current knowledge; everything that learns something writes here.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Directory {
     knowledge: watch::Sender<Knowledge>,
     settings: Mutex<Settings>,
 }
 
 impl Directory {
-    /// Knows nothing yet.
-    pub fn new() -> Self {
-        Self { knowledge: watch::Sender::new(Knowledge::default()), settings: Mutex::default() }
-    }
-
     /// What holds for the whole mesh, as an orchestrator said last.
     pub fn settings(&self) -> Settings {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
@@ -249,7 +244,7 @@ mod tests {
 
     #[test]
     fn routes_stay_when_the_orchestrator_goes() {
-        let directory = Directory::new();
+        let directory = Directory::default();
         assert!(!directory.knowledge().live);
         directory.replace(table(vec![route("a", 0, 0)]));
         assert!(directory.knowledge().live);
@@ -260,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_hint_holds_until_news_of_a_term_come() {
-        let directory = Directory::new();
+        let directory = Directory::default();
         let id: RackId = "a".parse().unwrap();
         directory.replace(table(vec![route("a", 0, 0)]));
         directory.believe(&id, peer(2));
@@ -271,7 +266,7 @@ mod tests {
 
     /// What stands of `a` once `news` follow on `known`.
     fn after(known: RackRoute, news: Vec<RackRoute>) -> Arc<RackRoute> {
-        let directory = Directory::new();
+        let directory = Directory::default();
         directory.replace(table(vec![known]));
         directory.replace(table(news));
         directory.table().rack(&"a".parse().unwrap()).unwrap().clone()
@@ -287,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_retired_rack_is_dropped_although_it_was_known() {
-        let directory = Directory::new();
+        let directory = Directory::default();
         directory.replace(table(vec![route("a", 0, 5), route("b", 1, 5)]));
         let retired = vec!["a".parse().unwrap()];
         directory.replace(RouteTable { racks: vec![route("b", 1, 5)], retired });
@@ -299,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_rack_that_was_never_founded_is_forgotten_with_its_orchestrator() {
-        let directory = Directory::new();
+        let directory = Directory::default();
         let racks = vec![RackRoute { confirmed: false, ..route("a", 0, 0) }];
         directory.replace(table(racks));
         directory.replace(RouteTable::default());
@@ -337,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_number_that_two_racks_claim_is_that_of_the_one_with_a_leader() {
-        let directory = Directory::new();
+        let directory = Directory::default();
         directory.replace(table(vec![route("a", 0, 0)]));
         directory.replace(table(vec![route("b", 0, 0)]));
         let table = directory.table();

@@ -317,7 +317,7 @@ mod tests {
     }
 
     fn directory(leader: Option<u8>) -> (Directory, Arc<RackRoute>) {
-        let directory = Directory::new();
+        let directory = Directory::default();
         let route = RackRoute {
             id: rack(),
             kind: Kind::Book,

@@ -39,7 +39,7 @@ impl Routing {
     /// Knows no rack until [`Routing::follow`] runs.
     pub fn new(mesh: Mesh, orks: Arc<Orks>) -> Self {
         let searches = Semaphore::new(MAX_SEARCHES);
-        Self { mesh, orks, directory: Directory::new(), searches }
+        Self { mesh, orks, directory: Directory::default(), searches }
     }
 
     /// Where every rack is.
