@@ -75,6 +75,7 @@ pub struct RackHealth {
     pub voters: usize,
     /// What it lacks, for people; none when it is healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
 }
 

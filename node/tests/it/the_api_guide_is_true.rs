@@ -42,6 +42,11 @@ fn steps(text: &str) -> (Vec<Step>, String) {
 fn run(mesh: &Mesh, request: &str) -> String {
     let command = request.replace("http://127.0.0.1:3000", &mesh.url());
     assert!(command.starts_with("curl ") && command.contains(&mesh.url()), "{request}");
+    // Of a pipe its end is waited for alone: curl stays with a stream until it is stopped.
+    let command = match command.split_once(" | ") {
+        Some((curl, end)) => format!("exec {end} < <({curl})"),
+        None => command,
+    };
     let mut shell = Command::new("bash")
         .args(["-c", &command])
         .env_clear()
