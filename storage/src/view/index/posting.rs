@@ -44,10 +44,16 @@ impl Posting {
     pub(super) fn insert(&mut self, id: u32) {
         match self {
             Self::Inline { len, ids } => {
-                let mut list = ids[..usize::from(*len)].to_vec();
-                put(&mut list, id);
-                let fits = list.len() <= INLINE;
-                *self = if fits { Self::inline(&list) } else { Self::Few(Box::new(List(list))) };
+                let there = &ids[..usize::from(*len)];
+                let Err(at) = there.binary_search(&id) else { return };
+                let mut all = [0; INLINE + 1];
+                all[..at].copy_from_slice(&there[..at]);
+                all[at] = id;
+                all[at + 1..=there.len()].copy_from_slice(&there[at..]);
+                let all = &all[..=there.len()];
+                let fits = all.len() <= INLINE;
+                let many = || Self::Few(Box::new(List(all.to_vec())));
+                *self = if fits { Self::inline(all) } else { many() };
             }
             Self::Few(list) => {
                 put(&mut list.0, id);

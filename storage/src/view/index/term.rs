@@ -10,27 +10,27 @@ use super::SHARDS;
 pub(super) struct Term([u8; 16]);
 
 impl Term {
-    fn new(what: &[u8; 1], text: &str) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(what).update(text.as_bytes());
+    /// Keyed with what it is: a tag is no word, though it is spelled alike.
+    fn new(what: u8, text: &str) -> Self {
         let mut term = [0; 16];
-        term.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        let hash = blake3::keyed_hash(&[what; blake3::KEY_LEN], text.as_bytes());
+        term.copy_from_slice(&hash.as_bytes()[..16]);
         Self(term)
     }
 
     /// A tag, exactly.
     fn tag(text: &str) -> Self {
-        Self::new(b"t", text)
+        Self::new(b't', text)
     }
 
     /// A whole author, whatever the case and the spacing.
     fn author(text: &str) -> Self {
-        Self::new(b"a", &collapse_white_space(text).to_lowercase())
+        Self::new(b'a', &collapse_white_space(text).to_lowercase())
     }
 
     /// A word, in lower case.
     fn word(text: &str) -> Self {
-        Self::new(b"w", text)
+        Self::new(b'w', text)
     }
 
     /// Those of a thing, in order, each once.
