@@ -91,7 +91,7 @@ pub struct Knowledge {
 }
 
 /// The current knowledge; everything that learns something writes here.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Directory {
     knowledge: watch::Sender<Knowledge>,
     settings: Mutex<Settings>,
@@ -100,7 +100,7 @@ pub struct Directory {
 impl Directory {
     /// Knows nothing yet.
     pub fn new() -> Self {
-        Self { knowledge: watch::Sender::new(Knowledge::default()), settings: Mutex::default() }
+        Self::default()
     }
 
     /// What holds for the whole mesh, as an orchestrator said last.
