@@ -83,7 +83,7 @@ async fn change(
     patch: ThingPatch,
     status_rule: StatusRule,
 ) -> Answer {
-    let if_version = etag::wanted(call)?;
+    let if_version = one::if_version(app, call, rack, id).await?;
     let rack_id = rack.id.clone();
     let request = UpdateThing { rack: rack_id, key, id, patch, status_rule, if_version };
     let thing = app.ask(rack, &call.context, How::leader(Size::Small), request).await?;
@@ -97,7 +97,7 @@ pub(crate) async fn delete(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let id = call.path_thing_id().await?;
     let rack = app.rack_of(Kind::Book, id)?;
-    let if_version = etag::wanted(&call)?;
+    let if_version = one::if_version(&app, &call, &rack, id).await?;
     let (rack_id, key) = (rack.id.clone(), write_key::of(&app, &call, &[])?);
     let request = ForgetThings { rack: rack_id, key, ids: vec![id], if_version };
     let gone = app.ask(&rack, &call.context, How::leader(Size::Small), request).await?;

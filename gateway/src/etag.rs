@@ -1,10 +1,11 @@
 //! Entity tags (RFC 9110, 8.8.3): a thing's version in quotes.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderName, HeaderValue, Response, header};
 
 use crate::call::Call;
-use crate::http_error::HttpError;
 
 /// What the tag of an answer's compressed form ends with; see `edge::compression`.
 pub(crate) const GZIP_SUFFIX: &str = "-gzip";
@@ -23,22 +24,24 @@ pub(crate) fn set(response: &mut Response<Body>, version: u64) {
 
 /// Whether the reader has this version already (`If-None-Match`, compared weakly).
 pub(crate) fn is_known(call: &Call, version: u64) -> bool {
-    let Some(tags) = call.header(&header::IF_NONE_MATCH) else { return false };
-    tags.split(',').map(str::trim).any(|tag| {
+    tags(call, &header::IF_NONE_MATCH).any(|tag| {
         let strong = tag.strip_prefix("W/").unwrap_or(tag);
         tag == "*" || parse(strong) == Some(version)
     })
 }
 
-/// The version that a write insists on (`If-Match`); `*` is any.
-///
-/// # Errors
-/// 412 for a tag that is none of ours, and so matches no version.
-pub(crate) fn wanted(call: &Call) -> Result<Option<u64>, HttpError> {
-    match call.header(&header::IF_MATCH).map(str::trim) {
-        None | Some("*") => Ok(None),
-        Some(tag) => parse(tag).map(Some).ok_or_else(HttpError::version_mismatch),
-    }
+/// The versions that a write takes (`If-Match`); `None` is any. Tags that are none of ours match no
+/// version, and those of an answer's forms are of the same one.
+pub(crate) fn wanted(call: &Call) -> Option<BTreeSet<u64>> {
+    let any = tags(call, &header::IF_MATCH).any(|tag| tag == "*");
+    let given = call.header_values(&header::IF_MATCH).next().is_some();
+    (given && !any).then(|| tags(call, &header::IF_MATCH).filter_map(parse).collect())
+}
+
+/// The tags of a header, on however many lines; one that is no text is an empty one.
+fn tags<'a>(call: &'a Call, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = call.header_values(name).map(|line| line.to_str().unwrap_or_default());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
 /// The version, whichever form of the answer had the tag.

@@ -54,6 +54,28 @@ pub(crate) async fn book(app: &App, call: &mut Call) -> Result<One<ThingRead>, H
     .await
 }
 
+/// The version that a write insists on, for its rack to compare. Of several that it would take the
+/// one that is there now is meant.
+///
+/// # Errors
+/// 412 when none of them can be, and what the rack answers.
+pub(crate) async fn if_version(
+    app: &App,
+    call: &Call,
+    rack: &Arc<RackRoute>,
+    id: ThingId,
+) -> Result<Option<u64>, HttpError> {
+    let Some(versions) = etag::wanted(call) else { return Ok(None) };
+    if versions.len() <= 1 {
+        return versions.first().copied().map(Some).ok_or_else(HttpError::version_mismatch);
+    }
+    let consistency = Consistency::Linearizable;
+    let request = GetThing { rack: rack.id.clone(), id, consistency };
+    let now = app.ask(rack, &call.context, How::leader(Size::Small), request).await?;
+    let version = versions.get(&now.thing.version).copied();
+    version.map(Some).ok_or_else(HttpError::version_mismatch)
+}
+
 impl<T> One<T> {
     /// The answer: nothing anew for who has this version, and the tag and the place in the log
     /// either way.

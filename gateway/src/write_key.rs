@@ -33,8 +33,9 @@ pub(crate) fn of(app: &App, call: &Call, body: &[u8]) -> Result<RequestKey, Http
         let field = "Idempotency-Key".to_owned();
         return Err(HttpError::validation(vec![FieldError { field, message }]));
     };
-    let if_match = call.header(&header::IF_MATCH).unwrap_or_default();
+    let lines: Vec<_> = call.header_values(&header::IF_MATCH).map(|line| line.as_bytes()).collect();
+    let if_match = lines.join(&b',');
     let (method, path) = (call.method().as_str(), call.uri().path());
-    let parts = [method.as_bytes(), path.as_bytes(), if_match.as_bytes(), body];
+    let parts = [method.as_bytes(), path.as_bytes(), &if_match, body];
     Ok(RequestKey::Client(ClientKey::new(text, &parts)))
 }

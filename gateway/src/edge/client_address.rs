@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -30,11 +30,12 @@ impl TrustedProxies {
             return client;
         }
         let values = headers.get_all(X_FORWARDED_FOR).iter();
-        let texts: Vec<_> = values.map(|value| value.to_str().unwrap_or_default()).collect();
-        let hops = texts.iter().rev().flat_map(|text| text.rsplit(','));
+        let values: Vec<_> = values.map(HeaderValue::as_bytes).collect();
+        let hops = values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
         for hop in hops.take(MAX_HOPS) {
             // What can't be read ends what is known.
-            let Some(address) = address(hop.trim()) else { break };
+            let hop = std::str::from_utf8(hop).ok().map(str::trim);
+            let Some(address) = hop.and_then(address) else { break };
             client = address;
             if !self.contains(address) {
                 break;
@@ -69,8 +70,6 @@ impl FromStr for TrustedProxies {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     fn client(trusted: &str, peer: &str, chains: &[&str]) -> String {

@@ -42,10 +42,16 @@ impl Wanted {
     pub(super) fn compress(&mut self, mut answer: Response<Body>) -> Response<Body> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             self.name_what_they_have(&mut answer);
+            vary(&mut answer);
             return answer;
         }
-        // A stream has no size until it ends.
-        if answer.body().size_hint().exact().is_none_or(|size| size < MIN_BYTES.into()) {
+        // A stream has no size until it ends, and one form.
+        let Some(size) = answer.body().size_hint().exact() else { return answer };
+        if size < MIN_BYTES.into() {
+            // It has two forms once it has grown.
+            if answer.headers().contains_key(header::ETAG) {
+                vary(&mut answer);
+            }
             return answer;
         }
         let mut answer = gzip(self.accept_encoding.take(), answer);
@@ -105,6 +111,11 @@ fn retag(answer: &mut Response<Body>) {
 fn compressed(tag: &HeaderValue) -> Option<HeaderValue> {
     let plain = tag.to_str().ok()?.strip_prefix('"')?.strip_suffix('"')?;
     HeaderValue::from_str(&format!("\"{plain}{GZIP_SUFFIX}\"")).ok()
+}
+
+/// Tells caches that the form depends on what the client takes.
+fn vary(answer: &mut Response<Body>) {
+    answer.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ pub(crate) async fn update(app: Arc<App>, mut call: Call) -> Answer {
     let body = call.body().await?;
     let key = write_key::of(&app, &call, &body)?;
     let patch = parse::patch(&body, id).map_err(invalid)?;
-    let (if_version, status_rule) = (etag::wanted(&call)?, StatusRule::Edit);
+    let if_version = one::if_version(&app, &call, &rack, id).await?;
+    let status_rule = StatusRule::Edit;
     let request = UpdateThing { rack: rack.id.clone(), key, id, patch, status_rule, if_version };
     let thing = app.ask(&rack, &call.context, How::leader(Size::Small), request).await?;
     Ok(book(StatusCode::OK, &thing))
@@ -66,7 +67,8 @@ pub(crate) async fn withdraw(app: Arc<App>, mut call: Call) -> Answer {
     query::none(call.uri()).map_err(invalid)?;
     let id = call.path_thing_id().await?;
     let rack = app.rack_of(Kind::Book, id)?;
-    let (key, if_version) = (write_key::of(&app, &call, &[])?, etag::wanted(&call)?);
+    let key = write_key::of(&app, &call, &[])?;
+    let if_version = one::if_version(&app, &call, &rack, id).await?;
     let request = WithdrawThing { rack: rack.id.clone(), key, id, if_version };
     let thing = app.ask(&rack, &call.context, How::leader(Size::Small), request).await?;
     Ok(book(StatusCode::OK, &thing))

@@ -48,14 +48,8 @@ pub(super) fn patch(body: &[u8], id: ThingId) -> Result<ThingPatch, ApiError> {
     }
     let (title, author) =
         (optional_text(&mut fields, "title"), optional_text(&mut fields, "author"));
-    let price = match read_price(&mut fields) {
-        Field::Value(price) => Some(price),
-        Field::Null => {
-            fields.fault(PRICE, "can't be removed");
-            None
-        }
-        Field::Absent => None,
-    };
+    // A null is how a book without a price is shown.
+    let price = read_price(&mut fields).value();
     let patch = ThingPatch {
         name: title,
         author,
@@ -225,7 +219,7 @@ mod tests {
         assert_eq!(faults(read("{}")), ["body"]);
         assert_eq!(faults(read(r#"{"id":1,"active":true}"#)), ["body"]);
         assert_eq!(faults(read(r#"{"id":2,"active":false,"title":"T"}"#)), ["id", "active"]);
-        assert_eq!(faults(read(r#"{"title":null,"price":null}"#)), ["title", "price"]);
+        assert_eq!(faults(read(r#"{"title":null,"price":null}"#)), ["title"]);
     }
 
     #[test]

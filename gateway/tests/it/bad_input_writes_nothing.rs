@@ -155,7 +155,7 @@ async fn each_wrong_field_is_named_and_all_of_them_at_once() {
         ),
         ("POST", "/v1/books", r#"{"title":"a","author":"b","price":1e400}"#, &["price"]),
         ("POST", "/v1/books", r#"{"title":"a","author":"b","price":100000000}"#, &["price"]),
-        ("PUT", "/v1/books/1", r#"{"price":null,"title":[]}"#, &["price", "title"]),
+        ("PUT", "/v1/books/1", r#"{"price":[],"title":[]}"#, &["price", "title"]),
         (
             "POST",
             "/v1/orders",

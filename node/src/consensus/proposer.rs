@@ -49,9 +49,16 @@ impl Pending {
     /// # Errors
     /// That, or that the member is stopping.
     pub async fn outcome(self) -> Outcome {
-        let Ok((outcome, took)) = self.answer.await else { return Err(stopped()) };
-        timing::note_commit(self.since.elapsed(), took);
+        let since = self.since;
+        let (outcome, took) = self.answered().await;
+        timing::note_commit(since.elapsed(), took);
         outcome
+    }
+
+    /// The same with how long applying its entry took, for whoever waits for many at once and notes
+    /// that as one wait.
+    pub async fn answered(self) -> (Outcome, Duration) {
+        self.answer.await.unwrap_or_else(|_| (Err(stopped()), Duration::ZERO))
     }
 }
 

@@ -101,7 +101,7 @@ fn value_of(name: &str, text: &str, at: usize) -> Option<(usize, usize)> {
     let value = unquoted.strip_prefix(['=', ':'])?;
     let is_query = unquoted.starts_with('=');
     let value = value.trim_start_matches(' ');
-    let value = value.strip_prefix("Some(").unwrap_or(value);
+    let value = value.trim_start_matches("Some(");
     let escapes = value.bytes().take_while(|byte| *byte == b'\\').count();
     let from = text.len() - value.len();
     if let Some(inside) = value[escapes..].strip_prefix('"') {

@@ -97,9 +97,7 @@ impl Books {
         let answer = tokio::select! {
             answer = self.ask(&route, id, context) => answer,
             // Others found out what this one would wait for.
-            Ok(_) = shown.wait_for(|shown| shown.state != BreakerState::Closed) => {
-                return Err(rack.refusal());
-            }
+            () = not_closed(&mut shown) => return Err(rack.refusal()),
         };
         if rack.note(&answer, within) {
             self.opened.notify_one();
@@ -328,6 +326,15 @@ const fn level(state: BreakerState) -> f64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends once the breaker is not closed. What is seen then is let go at once: it is a lock, and who
+/// looks again while a writer waits for it would wait for ever.
+async fn not_closed(shown: &mut watch::Receiver<Shown>) {
+    if shown.wait_for(|shown| shown.state != BreakerState::Closed).await.is_err() {
+        // The rack lives as long as its reader.
+        std::future::pending::<()>().await;
+    }
 }
 
 #[cfg(test)]

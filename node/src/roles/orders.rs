@@ -46,13 +46,22 @@ impl Rack {
         self.group()?.confirm().await?;
         let group = self.confirmed()?;
         if let Some(first) = group.read(|shown| shown.view.first_answer(&key)) {
-            return order_of(first?);
+            return self.order_of(first?);
         }
         has_room_for(&group, &key)?;
         let terms = terms(&*books.read(book, context).await?, quantity)?;
         let action = Action::PlaceOrder { terms };
         let request_id = context.request_id.clone();
-        order_of(group.propose(Command { key: Some(key), request_id, action }).await?)
+        self.order_of(group.propose(Command { key: Some(key), request_id, action }).await?)
+    }
+
+    fn order_of(&self, applied: Applied) -> Result<Arc<Order>, ApiError> {
+        match applied {
+            Applied::Order(order) => Ok(order),
+            // Its key was settled: a later attempt is in another rack's hands.
+            Applied::Done => Err(self.unavailable("another rack takes the order with this key")),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// One order.
@@ -95,11 +104,4 @@ fn terms(book: &Thing, quantity: u32) -> Result<OrderTerms, ApiError> {
         quantity,
         unit_price: price.ok_or(ApiError::NotForSale { id: book.id })?,
     })
-}
-
-fn order_of(applied: Applied) -> Result<Arc<Order>, ApiError> {
-    match applied {
-        Applied::Order(order) => Ok(order),
-        other => Err(unexpected(&other)),
-    }
 }

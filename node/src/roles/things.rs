@@ -2,12 +2,14 @@
 //! answered from its view.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::{
     Action, ApiError, Applied, Command, Consistency, Filter, ForgetThings, GetThing, ListThings,
     MAX_BATCH, MemberState, RegisterThing, RegisterThings, Registered, RequestId, RequestKey,
     SettleKey, Settled, Thing, ThingId, ThingList, ThingRead, UpdateThing, WithdrawThing,
 };
+use bookmesh_rpc::timing;
 use bookmesh_storage::view::Things;
 
 use super::rack::Rack;
@@ -64,6 +66,7 @@ impl Rack {
         self.writable()?;
         let group = self.confirmed()?;
         has_room_for(&group, &key)?;
+        let began = Instant::now();
         let mut waiting = Vec::with_capacity(count);
         for (part, thing) in (0..).zip(things) {
             let queued = match thing.faults().check() {
@@ -78,12 +81,19 @@ impl Rack {
             waiting.push(queued);
         }
         let mut items = Vec::with_capacity(count);
+        let mut applied = Duration::ZERO;
         for queued in waiting {
             items.push(match queued {
-                Ok(pending) => batch_item(pending.outcome().await)?,
+                Ok(pending) => {
+                    let (outcome, took) = pending.answered().await;
+                    // Those of one entry were applied together, in about the time of each.
+                    applied = applied.max(took);
+                    batch_item(outcome)?
+                }
                 Err(error) => Err(error),
             });
         }
+        timing::note_commit(began.elapsed(), applied);
         Ok(items)
     }
 

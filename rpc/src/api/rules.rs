@@ -47,10 +47,12 @@ pub fn collapse_white_space(text: &str) -> String {
 }
 
 /// The words of a text, by which it is found: what lies between characters that are neither
-/// letters nor digits, in lower case.
-pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    let parts = text.split(|c: char| !c.is_alphanumeric());
-    parts.filter(|part| !part.is_empty()).map(str::to_lowercase)
+/// letters nor digits, in lower case. The words of a word are that word.
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    // Lower case first: a letter's may have more than letters in it.
+    let lower = text.to_lowercase();
+    let parts = lower.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// What makes two books the same to an import: name and author, whatever the case and the spacing.
@@ -228,6 +230,9 @@ mod tests {
     fn words_are_found_whatever_stands_between_them() {
         let found: Vec<_> = words("J.R.R. Tolkien's  «Война» 1984!").collect();
         assert_eq!(found, ["j", "r", "r", "tolkien", "s", "война", "1984"]);
+        let once: Vec<_> = words("İstanbul ΟΔΟΣ Straße").collect();
+        let twice: Vec<_> = once.iter().flat_map(|word| words(word)).collect();
+        assert_eq!(once, twice);
     }
 
     #[test]

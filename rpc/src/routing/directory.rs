@@ -98,11 +98,6 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Knows nothing yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// What holds for the whole mesh, as an orchestrator said last.
     pub fn settings(&self) -> Settings {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner)

@@ -239,10 +239,9 @@ impl Things {
     }
 
     fn active_at(&self, id: ThingId, wanted: Option<u64>) -> Result<&Arc<Thing>, ApiError> {
-        let thing = self.at_version(id, wanted);
-        thing.and_then(
-            |thing| if thing.active { Ok(thing) } else { Err(ApiError::ThingNotFound { id }) },
-        )
+        // What is gone for readers has no version for them either.
+        self.get(id).ok_or(ApiError::ThingNotFound { id })?;
+        self.at_version(id, wanted)
     }
 
     fn at_version(&self, id: ThingId, wanted: Option<u64>) -> Result<&Arc<Thing>, ApiError> {
