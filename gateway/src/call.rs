@@ -54,11 +54,6 @@ impl Call {
         &self.parts.uri
     }
 
-    /// A header's text; one that is not visible ASCII is empty, and so never taken for absent.
-    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.parts.headers.get(name).map(|value| value.to_str().unwrap_or_default())
-    }
-
     /// All values of a header.
     pub(crate) fn header_values(&self, name: &HeaderName) -> impl Iterator<Item = &HeaderValue> {
         self.parts.headers.get_all(name).iter()

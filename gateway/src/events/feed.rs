@@ -3,10 +3,13 @@
 //! caught up.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bookmesh_rpc::api::{Change, ChangePage, Position, RackId, RackRoute, Since, WatchChanges};
+use bookmesh_rpc::api::{
+    ApiError, Change, ChangePage, Position, RackId, RackRoute, Since, WatchChanges,
+};
 use bookmesh_rpc::mesh::{Context, Items};
 use bookmesh_rpc::reliability::Backoff;
 use bookmesh_rpc::routing::Routing;
@@ -18,10 +21,14 @@ use super::text;
 use crate::answer::json_bytes;
 use crate::change_json::{EventJson, name};
 
-/// Bytes of events that are kept of one rack.
+/// Bytes of events that are kept of one rack at most.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
-/// How long a watch may take to be opened.
-const OPEN: Duration = Duration::from_secs(5);
+/// Bytes of events that are kept of all racks together, about: with many each keeps less.
+const ALL_KEPT_BYTES: usize = 64 * 1024 * 1024;
+/// How long a watch may take to be opened, and to tell its first page.
+pub(super) const OPEN: Duration = Duration::from_secs(5);
+/// Times in a row that a rack may say that its log has not come to where it was told up to.
+const MAX_REFUSALS: u32 = 5;
 /// Pauses between attempts double from one to the other.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
@@ -55,6 +62,16 @@ impl Page {
     }
 }
 
+/// What the feeds of a gateway may keep: each of them the same.
+#[derive(Debug, Default)]
+pub(super) struct Budget(AtomicUsize);
+
+impl Budget {
+    fn of_one(&self) -> usize {
+        (ALL_KEPT_BYTES / self.0.load(Ordering::Relaxed).max(1)).min(KEPT_BYTES)
+    }
+}
+
 /// The last pages of a rack.
 #[derive(Debug, Default)]
 struct Kept {
@@ -62,6 +79,9 @@ struct Kept {
     bytes: usize,
     /// What came before the first page: its end. `None` until the watch has begun.
     from: Option<Position>,
+    /// The rack's log is shorter than what was told of it: it was recovered from a member that had
+    /// less, and its places mean something else now.
+    over: bool,
 }
 
 /// What a feed has for a reader.
@@ -80,15 +100,23 @@ pub(super) struct Feed {
     kept: Arc<Mutex<Kept>>,
     grown: watch::Receiver<()>,
     task: AbortHandle,
+    budget: Arc<Budget>,
 }
 
 impl Feed {
     /// Begins to watch a rack. Needs a tokio runtime.
-    pub(super) fn start(routing: Arc<Routing>, rack: Arc<RackRoute>) -> Self {
+    pub(super) fn start(routing: Arc<Routing>, rack: Arc<RackRoute>, budget: Arc<Budget>) -> Self {
+        budget.0.fetch_add(1, Ordering::Relaxed);
         let kept = Arc::new(Mutex::new(Kept::default()));
         let (growing, grown) = watch::channel(());
-        let task = tokio::spawn(run(routing, rack, kept.clone(), growing)).abort_handle();
-        Self { kept, grown, task }
+        let running = run(routing, rack, kept.clone(), growing, budget.clone());
+        let task = tokio::spawn(running).abort_handle();
+        Self { kept, grown, task, budget }
+    }
+
+    /// Whether the log that it told of is no more.
+    pub(super) fn is_over(&self) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).over
     }
 
     /// Sees every page that comes.
@@ -118,11 +146,12 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         self.task.abort();
+        self.budget.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Kept {
-    fn push(&mut self, page: Page) {
+    fn push(&mut self, page: Page, most_bytes: usize) {
         if self.from.is_none() {
             self.from = Some(page.through);
             if page.events.is_empty() {
@@ -131,7 +160,7 @@ impl Kept {
         }
         self.bytes += page.bytes();
         self.pages.push_back(Arc::new(page));
-        while self.bytes > KEPT_BYTES && self.pages.len() > 1 {
+        while self.bytes > most_bytes && self.pages.len() > 1 {
             let Some(oldest) = self.pages.pop_front() else { break };
             self.bytes -= oldest.bytes();
             self.from = Some(oldest.through);
@@ -144,18 +173,32 @@ async fn run(
     rack: Arc<RackRoute>,
     kept: Arc<Mutex<Kept>>,
     growing: watch::Sender<()>,
+    budget: Arc<Budget>,
 ) {
     let mut pauses = Backoff::new(MIN_PAUSE, MAX_PAUSE);
-    let mut from = Since::Now;
+    let (mut from, mut refusals) = (Since::Now, 0);
     loop {
         match open(&routing, &rack, from).await {
             Ok(mut items) => {
                 while let Some(Ok(page)) = items.next().await {
                     pauses.reset();
+                    refusals = 0;
                     from = Since::After(page.through);
                     let page = Page::new(&rack.id, &page);
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).push(page);
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.push(page, budget.of_one());
+                    drop(kept);
                     growing.send_replace(());
+                }
+            }
+            // A member may be behind for a moment; a rack whose leader knows less was recovered.
+            Err(Failure::Refused(ApiError::Invalid(_))) if from != Since::Now => {
+                refusals += 1;
+                if refusals >= MAX_REFUSALS {
+                    tracing::warn!(rack = %rack.id, "its log is another one; its readers begin anew");
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+                    growing.send_replace(());
+                    return;
                 }
             }
             Err(failure) => tracing::debug!(rack = %rack.id, ?failure, "its changes are not told"),
@@ -190,10 +233,15 @@ mod tests {
 
     fn feed(pages: Vec<Page>) -> Feed {
         let mut kept = Kept::default();
-        pages.into_iter().for_each(|page| kept.push(page));
+        pages.into_iter().for_each(|page| kept.push(page, KEPT_BYTES));
         let (_, grown) = watch::channel(());
         let task = tokio::spawn(async {}).abort_handle();
-        Feed { kept: Arc::new(Mutex::new(kept)), grown, task }
+        Feed {
+            kept: Arc::new(Mutex::new(kept)),
+            grown,
+            task,
+            budget: Arc::new(Budget(AtomicUsize::new(1))),
+        }
     }
 
     #[tokio::test]

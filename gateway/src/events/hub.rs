@@ -10,14 +10,14 @@ use bookmesh_rpc::routing::Routing;
 use bookmesh_rpc::routing::leader::{How, Size};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::feed::Feed;
+use super::feed::{Budget, Feed};
 use crate::app::App;
 use crate::http_error::HttpError;
 
 /// Readers of one gateway. Each costs a connection, and a few kilobytes while it waits.
 const MAX_READERS: usize = 1_000;
-/// Readers that catch up at the same time: each has a stream of its own from a worker, of which a
-/// worker gives 64 to one gateway, tails of logs included.
+/// Pages of what is behind that are read at the same time: each by a stream of its own from a
+/// worker, of which a worker gives 64 to one gateway, tails of logs included.
 const MAX_CATCHING_UP: usize = 16;
 
 /// See the module.
@@ -26,7 +26,8 @@ pub(crate) struct Hub {
     pub(super) routing: Arc<Routing>,
     feeds: Mutex<HashMap<RackId, Weak<Feed>>>,
     readers: Arc<Semaphore>,
-    pub(super) catching_up: Arc<Semaphore>,
+    budget: Arc<Budget>,
+    pub(super) catching_up: Semaphore,
 }
 
 impl Hub {
@@ -35,7 +36,8 @@ impl Hub {
             routing,
             feeds: Mutex::default(),
             readers: Arc::new(Semaphore::new(MAX_READERS)),
-            catching_up: Arc::new(Semaphore::new(MAX_CATCHING_UP)),
+            budget: Arc::default(),
+            catching_up: Semaphore::new(MAX_CATCHING_UP),
         })
     }
 
@@ -52,11 +54,12 @@ impl Hub {
     /// A rack's feed; it lives as long as somebody holds it.
     pub(super) fn feed(&self, rack: &Arc<RackRoute>) -> Arc<Feed> {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = feeds.get(&rack.id).and_then(Weak::upgrade) {
+        let known = feeds.get(&rack.id).and_then(Weak::upgrade);
+        if let Some(feed) = known.filter(|feed| !feed.is_over()) {
             return feed;
         }
         feeds.retain(|_, feed| feed.strong_count() > 0);
-        let feed = Arc::new(Feed::start(self.routing.clone(), rack.clone()));
+        let feed = Arc::new(Feed::start(self.routing.clone(), rack.clone(), self.budget.clone()));
         feeds.insert(rack.id.clone(), Arc::downgrade(&feed));
         feed
     }

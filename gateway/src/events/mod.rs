@@ -28,8 +28,9 @@ use bytes::Bytes;
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
 
+use self::feed::Feed;
 pub(crate) use self::hub::Hub;
-use self::reader::Told;
+use self::reader::{Over, Told};
 use self::vector::Vector;
 use crate::app::App;
 use crate::books::invalid;
@@ -43,6 +44,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// So often something is sent, so that neither end takes the other for gone. Proxies commonly give
 /// up after a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long an answer waits for racks to tell where they are.
+const BEGIN: Duration = Duration::from_secs(1);
 
 /// `GET /events?rack=book-rack-001&from=now`: changes as they are committed, until the client goes.
 /// It begins with what comes next, with `from=beginning` with all there ever was, and with
@@ -59,17 +62,29 @@ pub(crate) async fn stream(app: Arc<App>, call: Call) -> Answer {
         }
     };
     params.finish("rack, from").map_err(invalid)?;
+    if !app.directory().knowledge().told {
+        // Whatever came to be known later would be taken for new.
+        let message = "which racks there are is not known: no orchestrator is in reach";
+        return Err(HttpError::unavailable(message));
+    }
     if let Some(rack) = &rack {
         app.rack(rack, &call.context).await?;
     }
     let mut position = Vector::default();
     // A browser that has seen no event sends an empty one.
-    if let Some(text) = call.header(&LAST_EVENT_ID).filter(|text| !text.is_empty()) {
+    let last_id = call.header_values(&LAST_EVENT_ID).next().filter(|id| !id.is_empty());
+    if let Some(id) = last_id {
+        let text = id.to_str().map_err(|_| wrong_id("it was not made here".to_owned()))?;
         position = Vector::parse(text).map_err(wrong_id)?;
-        check(&app, &call, &position).await?;
+        check(&app, &call, &mut position, rack.as_ref()).await?;
         begin = Begin::Behind(position.clone());
     }
     let place = app.hub.clone().enter()?;
+    // They are held until the readers hold them.
+    let feeds = match begin {
+        Begin::Now => begun(&app, rack.as_ref()).await,
+        Begin::Beginning | Begin::Behind(_) => Vec::new(),
+    };
     let reading = Reading { position, begin, known: HashSet::new(), racks: SelectAll::new(), rack };
     let mut closing = app.closing.clone();
     // The sender never sends: a change is that it is gone.
@@ -78,6 +93,7 @@ pub(crate) async fn stream(app: Arc<App>, call: Call) -> Answer {
         let _ = &place;
         Ok::<_, std::convert::Infallible>(text)
     });
+    drop(feeds);
     let mut response = Response::new(Body::from_stream(events.take_until(Box::pin(closed))));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -88,23 +104,52 @@ pub(crate) async fn stream(app: Arc<App>, call: Call) -> Answer {
     Ok(response)
 }
 
-/// Refuses an id that is none of this mesh's: it names a rack that is not there, or a place that
-/// its log has not come to.
-async fn check(app: &App, call: &Call, seen: &Vector) -> Result<(), HttpError> {
-    let known = app.directory().knowledge();
-    for ((kind, number), position) in seen.places() {
-        let Some(rack) = known.table.numbered(kind, number) else {
-            if known.live {
-                return Err(wrong_id(format!("there is no {kind} rack with number {number}")));
+/// Refuses an id that is none of this mesh's: it names a place that a rack's log has not come to.
+/// Racks that are gone are taken out of it, and one that does not answer now says so later.
+async fn check(
+    app: &App,
+    call: &Call,
+    seen: &mut Vector,
+    wanted: Option<&RackId>,
+) -> Result<(), HttpError> {
+    let table = app.directory().table();
+    seen.retain(|(kind, number)| table.numbered(kind, number).is_some());
+    let racks = seen.places().filter_map(|((kind, number), position)| {
+        let rack = table.numbered(kind, number)?;
+        wanted.is_none_or(|id| *id == rack.id).then(|| (rack.clone(), position))
+    });
+    let ends = racks.map(|(rack, position)| async move {
+        let end = hub::end(app, &rack, &call.context).await;
+        (rack, position, end)
+    });
+    // Collected first: a lazy iterator of futures that borrow can't be proven `Send`.
+    let ends: Vec<_> = ends.collect();
+    for (rack, position, end) in futures::future::join_all(ends).await {
+        match end {
+            Ok(end) if position.index > end => {
+                return Err(wrong_id(format!("{} ends at entry {end}", rack.id)));
             }
-            return Err(HttpError::unavailable("racks are not known: no orchestrator is in reach"));
-        };
-        let ends = hub::end(app, rack, &call.context).await?;
-        if position.index > ends {
-            return Err(wrong_id(format!("{} ends at entry {ends}", rack.id)));
+            Err(error) if error.status.is_client_error() => return Err(error),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(())
+}
+
+/// Waits until the racks that are there have told where they are, so that nothing that comes after
+/// the answer's head is missed; a little only, since one of them may be down.
+async fn begun(app: &App, rack: Option<&RackId>) -> Vec<Arc<Feed>> {
+    let table = app.directory().table();
+    let wanted = table.all().iter().filter(|route| route.confirmed);
+    let wanted = wanted.filter(|route| rack.is_none_or(|id| *id == route.id));
+    let feeds: Vec<_> = wanted.map(|route| app.hub.feed(route)).collect();
+    let ready = feeds.iter().map(|feed| {
+        let mut grown = feed.grown();
+        async move { while feed.end().is_none() && grown.changed().await.is_ok() {} }
+    });
+    // Running out of time is no fault: the stream says so by its ids.
+    let _ = tokio::time::timeout(BEGIN, futures::future::join_all(ready)).await;
+    feeds
 }
 
 fn wrong_id(why: String) -> HttpError {
@@ -129,7 +174,7 @@ struct Reading {
     position: Vector,
     /// Racks that are read.
     known: HashSet<RackId>,
-    racks: SelectAll<futures::stream::BoxStream<'static, Told>>,
+    racks: SelectAll<futures::stream::BoxStream<'static, Result<Told, Over>>>,
 }
 
 impl Reading {
@@ -153,6 +198,8 @@ impl Reading {
                         reading.add(&app, false);
                     }
                     Some(told) = reading.racks.next() => {
+                        // The client comes back, and learns that its place is none any more.
+                        let told = told.ok()?;
                         if let Some(text) = reading.tell(told) {
                             return Some((text, (reading, app, routes, beats)));
                         }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_rpc::api::{ChangePage, Position, RackRoute, Since};
-use bookmesh_rpc::mesh::Items;
 use futures::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::feed::{self, Event, Feed, Next, Page};
 use super::hub::Hub;
@@ -41,15 +40,20 @@ impl Told {
     }
 }
 
-/// Reads a rack from a place on, for ever. It does nothing while it is not polled.
+/// The log that was read is no more: another one bears the rack's name.
+#[derive(Debug)]
+pub(super) struct Over;
+
+/// Reads a rack from a place on, for ever or until its log is over. It does nothing while it is not
+/// polled.
 pub(super) fn read(
     hub: Arc<Hub>,
     rack: Arc<RackRoute>,
     from: Since,
-) -> impl Stream<Item = Told> + Send {
+) -> impl Stream<Item = Result<Told, Over>> + Send {
     let feed = hub.feed(&rack);
     let grown = feed.grown();
-    let reader = Reader { hub, rack, feed, grown, from, own: None };
+    let reader = Reader { hub, rack, feed, grown, from };
     stream::unfold(reader, |mut reader| async move { Some((reader.next().await, reader)) })
 }
 
@@ -59,41 +63,40 @@ struct Reader {
     feed: Arc<Feed>,
     grown: watch::Receiver<()>,
     from: Since,
-    own: Option<Own>,
-}
-
-/// A watch of its own, while it catches up.
-struct Own {
-    items: Items<ChangePage>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Reader {
-    async fn next(&mut self) -> Told {
+    /// What comes next.
+    async fn next(&mut self) -> Result<Told, Over> {
         loop {
-            if self.own.is_some() {
-                if let Some(told) = self.catch_up().await {
-                    return told;
-                }
-                continue;
+            if self.feed.is_over() {
+                return Err(Over);
             }
             match self.from {
-                Since::Beginning => self.fall_back().await,
+                Since::Beginning => {
+                    if let Some(told) = self.catch_up(None).await {
+                        return Ok(told);
+                    }
+                }
                 Since::Now => match self.feed.end() {
                     Some(through) => {
                         self.from = Since::After(through);
                         let page = Page { events: Vec::new(), through };
-                        return Told::new(&self.rack, Arc::new(page), None);
+                        return Ok(Told::new(&self.rack, Arc::new(page), None));
                     }
                     None => self.wait().await,
                 },
                 Since::After(after) => match self.feed.next(after) {
                     Next::Page(page) => {
                         self.from = Since::After(page.through);
-                        return Told::new(&self.rack, page, Some(after));
+                        return Ok(Told::new(&self.rack, page, Some(after)));
                     }
                     Next::Nothing => self.wait().await,
-                    Next::Behind => self.fall_back().await,
+                    Next::Behind => {
+                        if let Some(told) = self.catch_up(Some(after)).await {
+                            return Ok(told);
+                        }
+                    }
                 },
             }
         }
@@ -107,34 +110,24 @@ impl Reader {
         }
     }
 
-    /// Begins a watch of its own.
-    async fn fall_back(&mut self) {
-        // Nobody closes the semaphore.
-        let Ok(place) = self.hub.catching_up.clone().acquire_owned().await else { return };
-        match feed::open(&self.hub.routing, &self.rack, self.from).await {
-            Ok(items) => self.own = Some(Own { items, _place: place }),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-
-    /// The next page of its own watch, which ends once the feed has what follows.
-    async fn catch_up(&mut self) -> Option<Told> {
-        let own = self.own.as_mut()?;
-        let Some(Ok(page)) = own.items.next().await else {
-            self.own = None;
+    /// One page of what is behind, by a watch that ends with it: a client that takes its time holds
+    /// nothing that others wait for.
+    async fn catch_up(&mut self, after: Option<Position>) -> Option<Told> {
+        let page = self.one_page().await;
+        let Some(page) = page.filter(|page| after.is_none_or(|after| page.through > after)) else {
             tokio::time::sleep(PAUSE).await;
             return None;
         };
-        let after = match self.from {
-            Since::After(after) => Some(after),
-            Since::Beginning | Since::Now => None,
-        };
         let page = Arc::new(Page::new(&self.rack.id, &page));
         self.from = Since::After(page.through);
-        let has_more = self.feed.end().is_some_and(|end| end >= page.through);
-        if has_more && !matches!(self.feed.next(page.through), Next::Behind) {
-            self.own = None;
-        }
         Some(Told::new(&self.rack, page, after))
+    }
+
+    async fn one_page(&self) -> Option<ChangePage> {
+        // Nobody closes the semaphore.
+        let _place = self.hub.catching_up.acquire().await.ok()?;
+        let mut items = feed::open(&self.hub.routing, &self.rack, self.from).await.ok()?;
+        let first = tokio::time::timeout(feed::OPEN, items.next()).await;
+        first.ok().flatten().and_then(Result::ok)
     }
 }

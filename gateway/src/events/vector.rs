@@ -46,6 +46,11 @@ impl Vector {
         }
     }
 
+    /// Drops the racks of which this does not hold.
+    pub(super) fn retain(&mut self, is_there: impl Fn(Place) -> bool) {
+        self.0.retain(|place, _| is_there(*place));
+    }
+
     /// All places that are known.
     pub(super) fn places(&self) -> impl Iterator<Item = (Place, Position)> + '_ {
         self.0.iter().filter_map(|(place, position)| Some((*place, (*position)?)))

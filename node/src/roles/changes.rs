@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_rpc::api::{
-    ApiError, Change, ChangePage, HistoryPage, MAX_HISTORY, Position, ReadHistory, Since,
-    WatchChanges,
+    ApiError, Change, ChangePage, HistoryPage, MAX_HISTORY, MemberState, Position, ReadHistory,
+    Since, WatchChanges,
 };
 use bookmesh_rpc::mesh::ItemSink;
 use bookmesh_storage::view::{NotedChange, Things};
 
 use super::rack::Rack;
 use crate::consensus::Group;
+use crate::consensus::membership::state_in;
 
 /// Changes of one page of a watch, and what else the last one's command changed.
 const MAX_CHANGES: usize = 1_000;
 /// How long a reader may take for one page before it counts as gone.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// How long a member may hear nothing of its rack while it is watched, and so often it is looked
+/// at. Longer than a failover takes.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// How long a member that has not come to a watch's place yet may take to get there: a reader
 /// brings one from another member that was a moment ahead.
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(1);
@@ -82,6 +86,9 @@ impl Rack {
                 let grown = applied.wait_for(|now| now.is_some_and(|now| now > last));
                 let ended = async { while standing.changed().await.is_ok() {} };
                 tokio::select! {
+                    () = cut_off(&group) => {
+                        return Err(self.unavailable("this member hears nothing of its rack"));
+                    }
                     grown = grown => drop(grown.map_err(|_| Group::<Things>::stopped())?),
                     () = ended => return Err(Group::<Things>::stopped()),
                 }
@@ -96,6 +103,23 @@ impl Rack {
     ) -> Result<Vec<Change>, ApiError> {
         let _place = self.log_reads.acquire().await.map_err(ApiError::internal)?;
         group.changes(noted).await
+    }
+}
+
+/// Ends once this member has heard nothing of its rack for a while: what it would tell goes on at
+/// the others, and its reader should ask one of them.
+async fn cut_off(group: &Group<Things>) {
+    loop {
+        tokio::time::sleep(HEARD_WITHIN).await;
+        let leads = state_in(&group.metrics().borrow()) == MemberState::Leader;
+        let hears = if leads {
+            matches!(tokio::time::timeout(HEARD_WITHIN, group.confirm()).await, Ok(Ok(())))
+        } else {
+            group.lag_ms().is_some_and(|lag| u128::from(lag) <= HEARD_WITHIN.as_millis())
+        };
+        if !hears {
+            return;
+        }
     }
 }
 

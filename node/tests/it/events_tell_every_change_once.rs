@@ -138,7 +138,7 @@ async fn a_position_that_is_none_of_this_mesh_is_refused() {
     let mesh = Process::start("up", dir.path(), &["up", "--workers", "1"], &env(&[]));
     let api = Api::new(mesh.http());
     let long = vec!["b0:1"; 20_000].join(",");
-    for id in ["nonsense", "b0:99999999", "b7:1", "b0:1,b0:2", &long] {
+    for id in ["nonsense", "b0:99999999", "b0:1,b0:2", &long] {
         let request = api.request(Method::GET, "/events").header("last-event-id", id);
         let answer = Api::answer(request, None).await.unwrap();
         // A head that is larger than heads may be is refused before it is read.
