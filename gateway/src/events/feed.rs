@@ -195,7 +195,7 @@ async fn run(
             Err(Failure::Refused(ApiError::Invalid(_))) if from != Since::Now => {
                 refusals += 1;
                 if refusals >= MAX_REFUSALS {
-                    tracing::warn!(rack = %rack.id, "its log is another one; its readers begin anew");
+                    tracing::warn!(rack = %rack.id, "its log is another one now");
                     kept.lock().unwrap_or_else(PoisonError::into_inner).over = true;
                     growing.send_replace(());
                     return;

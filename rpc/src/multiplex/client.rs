@@ -83,7 +83,8 @@ impl ClientLane {
         !lock(&self.waiting).ended
     }
 
-    /// Sends a call and waits for the encoded answer and what it took, until the context's deadline.
+    /// Sends a call and waits for the encoded answer and what it took, until the context's
+    /// deadline.
     /// Dropping the future cancels the call at the peer.
     pub(crate) async fn call(
         &self,
