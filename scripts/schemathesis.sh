@@ -36,6 +36,8 @@ finish() {
 }
 trap finish EXIT
 
+# The shell makes them no sooner than the mesh starts, and they are looked at before.
+touch "$work/out" "$work/err"
 "$target/debug/bookmesh" up --port 0 --p2p-port 0 --data-dir "$work/data" >"$work/out" 2>"$work/err" &
 mesh=$!
 # Patience, in tenths of a second, for a machine that is busy.
