@@ -13,7 +13,7 @@ use bookmesh_rpc::routing::directory::Directory;
 use bookmesh_rpc::routing::leader::How;
 use tokio::sync::watch;
 
-use crate::events::Hub;
+use crate::events::hub::Hub;
 use crate::http_error::HttpError;
 use crate::placement::Placement;
 

@@ -4,14 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bookmesh_rpc::api::{Consistency, Filter, ListThings, RackId, RackRoute};
-use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::api::{RackId, RackRoute};
 use bookmesh_rpc::routing::Routing;
-use bookmesh_rpc::routing::leader::{How, Size};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::feed::{Budget, Feed};
-use crate::app::App;
 use crate::http_error::HttpError;
 
 /// Readers of one gateway. Each costs a connection, and a few kilobytes while it waits.
@@ -63,25 +60,4 @@ impl Hub {
         feeds.insert(rack.id.clone(), Arc::downgrade(&feed));
         feed
     }
-}
-
-/// The last entry of a rack's log that its leader has applied.
-///
-/// # Errors
-/// When the rack does not answer.
-pub(super) async fn end(
-    app: &App,
-    rack: &Arc<RackRoute>,
-    context: &Context,
-) -> Result<u64, HttpError> {
-    let count = ListThings {
-        rack: rack.id.clone(),
-        filter: Filter::default(),
-        after: None,
-        offset: 0,
-        limit: 0,
-        consistency: Consistency::Linearizable,
-    };
-    let list = app.ask(rack, context, How::leader(Size::Small), count).await?;
-    Ok(list.applied_index)
 }

@@ -12,7 +12,7 @@
 //! | `text` | the lines of an event |
 
 mod feed;
-mod hub;
+pub(crate) mod hub;
 mod reader;
 mod text;
 mod vector;
@@ -23,13 +23,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, header};
-use bookmesh_rpc::api::{ApiError, RackId, Since};
+use bookmesh_rpc::api::{ApiError, Consistency, Filter, ListThings, RackId, RackRoute, Since};
+use bookmesh_rpc::mesh::Context;
+use bookmesh_rpc::routing::leader::{How, Size};
 use bytes::Bytes;
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
 
 use self::feed::Feed;
-pub(crate) use self::hub::Hub;
 use self::reader::{Over, Told};
 use self::vector::Vector;
 use crate::app::App;
@@ -119,7 +120,7 @@ async fn check(
         wanted.is_none_or(|id| *id == rack.id).then(|| (rack.clone(), position))
     });
     let ends = racks.map(|(rack, position)| async move {
-        let end = hub::end(app, &rack, &call.context).await;
+        let end = end(app, &rack, &call.context).await;
         (rack, position, end)
     });
     // Collected first: a lazy iterator of futures that borrow can't be proven `Send`.
@@ -134,6 +135,23 @@ async fn check(
         }
     }
     Ok(())
+}
+
+/// The last entry of a rack's log that its leader has applied.
+///
+/// # Errors
+/// When the rack does not answer.
+async fn end(app: &App, rack: &Arc<RackRoute>, context: &Context) -> Result<u64, HttpError> {
+    let count = ListThings {
+        rack: rack.id.clone(),
+        filter: Filter::default(),
+        after: None,
+        offset: 0,
+        limit: 0,
+        consistency: Consistency::Linearizable,
+    };
+    let list = app.ask(rack, context, How::leader(Size::Small), count).await?;
+    Ok(list.applied_index)
 }
 
 /// Waits until the racks that are there have told where they are, so that nothing that comes after
