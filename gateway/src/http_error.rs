@@ -90,6 +90,11 @@ impl HttpError {
         Self { retry_after_s: (wait.as_secs_f64().ceil() as u64).max(1), ..error }
     }
 
+    pub(crate) fn no_host() -> Self {
+        let message = "an HTTP/1.1 request names its host once, in the Host header";
+        Self::new(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", message)
+    }
+
     pub(crate) fn uri_too_long(max_bytes: usize) -> Self {
         let message = format!("a path with its query may have at most {max_bytes} bytes");
         Self::new(StatusCode::URI_TOO_LONG, "ERR_URI_TOO_LONG", message)
@@ -115,7 +120,10 @@ impl HttpError {
             ApiError::Invalid(errors) => return Self::validation(errors.clone()),
             ApiError::Internal { .. } | ApiError::NotServed { .. } => return Self::internal(error),
             ApiError::IdInvalid { .. } => (StatusCode::BAD_REQUEST, "ERR_ID_INVALID"),
-            ApiError::ThingNotFound { .. } => (StatusCode::NOT_FOUND, not_found_code(kind)),
+            ApiError::ThingNotFound { id } => {
+                let message = format!("there is no {kind} {id}");
+                return Self::new(StatusCode::NOT_FOUND, not_found_code(kind), message);
+            }
             ApiError::RackNotFound { .. } | ApiError::RackRetired { .. } => {
                 (StatusCode::NOT_FOUND, "ERR_RACK_NOT_FOUND")
             }

@@ -12,7 +12,7 @@ use axum::http::{
 const MAX_ORIGINS: usize = 64;
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 /// What a page may send beside what every page may: the headers that handlers read.
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Request-Id",

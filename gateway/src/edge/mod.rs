@@ -36,7 +36,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderMap, HeaderValue, Request, Response};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use axum::routing::future::RouteFuture;
 use tower::{BoxError, Service};
 
@@ -93,6 +93,8 @@ impl Edge {
             HttpError::uri_too_long(MAX_URI_BYTES)
         } else if uri_bytes + bytes_of(request.headers()) > MAX_HEAD_BYTES {
             HttpError::head_too_large()
+        } else if !names_its_host(request) {
+            HttpError::no_host()
         } else {
             let limiter = self.limiter.as_ref().filter(|_| !is_for_operators(request))?;
             let client = self.trusted_proxies.client(peer, request.headers());
@@ -112,6 +114,12 @@ fn set_request_id(answer: &mut Response<Body>, id: &bookmesh_rpc::api::RequestId
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         answer.headers_mut().insert(X_REQUEST_ID, value);
     }
+}
+
+/// HTTP/1.1 wants one `Host` (RFC 9112, 3.2); HTTP/2 has an authority of its own.
+fn names_its_host<B>(request: &Request<B>) -> bool {
+    request.version() != Version::HTTP_11
+        || request.headers().get_all(header::HOST).iter().count() == 1
 }
 
 /// Headers as HTTP/1 writes them.

@@ -33,6 +33,16 @@ async fn every_kind_of_broken_head() {
         ("GET /live HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400, "ERR_MALFORMED_REQUEST"),
         ("GET /\u{1}live HTTP/1.1\r\n\r\n".to_owned(), 400, "ERR_MALFORMED_REQUEST"),
         (
+            "GET /live HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(),
+            400,
+            "ERR_MALFORMED_REQUEST",
+        ),
+        (
+            "GET /live HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n".to_owned(),
+            400,
+            "ERR_MALFORMED_REQUEST",
+        ),
+        (
             "POST /books HTTP/1.1\r\nhost: t\r\ncontent-length: -1\r\n\r\n".to_owned(),
             400,
             "ERR_MALFORMED_REQUEST",
