@@ -135,7 +135,8 @@ mod tests {
         outbox.push(&frame(20)).unwrap();
         let mut writing = BytesMut::new();
         outbox.take(&mut writing);
-        assert_eq!(writing.len(), 30 + 2 * (4 + 1 + 8));
+        // Of each frame its length, its kind, its id and what it took.
+        assert_eq!(writing.len(), 30 + 2 * (4 + 1 + 8 + 16));
     }
 
     #[tokio::test]
