@@ -20,8 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// The same, where the member asks another rack and gives that as long as an attempt.
 const RELAYED: Duration = Duration::from_secs(3);
-/// How long a rack is waited for whose members' circuit breakers are all open: they open when all
-/// were lost at once, and it takes as long as a failover until they are back.
+/// How long a rack is waited for whose members' circuit breakers are all open, or whose leader's
+/// disk is full: they open when all were lost at once, and it takes as long as a failover until
+/// they are back, or until another leads.
 const SHUT_PATIENCE: Duration = Duration::from_secs(2);
 /// The first pause after all members were tried; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(20);
@@ -141,7 +142,7 @@ where
             if (how.elsewhere && !sofar.touched) || patience.is_over() {
                 return Err(sofar.failure());
             }
-        } else if (round.is_hopeless() && begun.elapsed() >= SHUT_PATIENCE)
+        } else if (round.is_hopeless(route) && begun.elapsed() >= SHUT_PATIENCE)
             || patience.ends_within(pause)
         {
             return Err(sofar.failure());
@@ -278,9 +279,11 @@ impl Round {
         Ok(())
     }
 
-    /// Every member's circuit breaker is open: waiting for long is what it is there to save.
-    fn is_hopeless(&self) -> bool {
-        !self.tried.is_empty() && self.shut == self.tried.len()
+    /// Every member's circuit breaker is open: waiting for long is what it is there to save. Or the
+    /// leader's disk is full, and no member with room has taken the lead.
+    fn is_hopeless(&self, route: &RackRoute) -> bool {
+        let is_full = self.whom == Whom::Leader && route.leader.is_some() && !route.writable;
+        !self.tried.is_empty() && (is_full || self.shut == self.tried.len())
     }
 }
 
@@ -501,6 +504,25 @@ mod tests {
         let mut patience = spent(Duration::ZERO);
         patience.was_silent(Size::Large);
         assert!(patience.is_over(), "the request's own deadline stands");
+    }
+
+    #[tokio::test]
+    async fn a_leader_without_room_is_waited_for_as_long_as_another_may_take_over() {
+        let (directory, route) = directory(Some(1));
+        let full = RackRoute { writable: false, ..RackRoute::clone(&route) };
+        directory.replace(RouteTable { racks: vec![full], retired: Vec::new() });
+        let asked = Mutex::new(0);
+        let context = Context::within(PATIENCE * 2);
+        let outcome: Result<(), _> =
+            ask(&directory, &route, &context, How::leader(Size::Small), |_, _| {
+                *asked.lock().unwrap() += 1;
+                let unavailable = ApiError::Unavailable { what: "r".into(), why: "full".into() };
+                async move { Err(unavailable.into()) }
+            })
+            .await;
+        assert!(matches!(outcome, Err(Failure::Unavailable(why)) if why.contains("full")));
+        assert!(context.remaining() > PATIENCE, "it gave up while others may still be patient");
+        assert!(*asked.lock().unwrap() > 3, "it was asked again");
     }
 
     #[tokio::test]
