@@ -12,6 +12,7 @@ mod clients_are_rate_limited;
 mod connections_are_bounded;
 mod errors_have_one_shape;
 mod eventual_reads_say_how_old_they_are;
+mod if_match_takes_lists;
 mod keys_make_writes_come_once;
 mod leaders_are_found;
 mod lists_cover_all_racks;
