@@ -10,7 +10,7 @@ use std::time::Duration;
 use bookmesh_rpc::api::{
     ApiError, Change, ChangePage, Position, RackId, RackRoute, Since, WatchChanges,
 };
-use bookmesh_rpc::mesh::{Context, Items};
+use bookmesh_rpc::mesh::{CallError, Context, Items};
 use bookmesh_rpc::reliability::Backoff;
 use bookmesh_rpc::routing::Routing;
 use bookmesh_rpc::routing::leader::{Failure, How, Size};
@@ -178,30 +178,39 @@ async fn run(
     let mut pauses = Backoff::new(MIN_PAUSE, MAX_PAUSE);
     let (mut from, mut refusals) = (Since::Now, 0);
     loop {
-        match open(&routing, &rack, from).await {
-            Ok(mut items) => {
-                while let Some(Ok(page)) = items.next().await {
-                    pauses.reset();
-                    refusals = 0;
-                    from = Since::After(page.through);
-                    let page = Page::new(&rack.id, &page);
-                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.push(page, budget.of_one());
-                    drop(kept);
-                    growing.send_replace(());
+        // A refusal may come before the stream is open or, from further away, just after.
+        let refusal = match open(&routing, &rack, from).await {
+            Ok(mut items) => loop {
+                match items.next().await {
+                    Some(Ok(page)) => {
+                        pauses.reset();
+                        refusals = 0;
+                        from = Since::After(page.through);
+                        let page = Page::new(&rack.id, &page);
+                        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                        kept.push(page, budget.of_one());
+                        drop(kept);
+                        growing.send_replace(());
+                    }
+                    Some(Err(CallError::Api(error))) => break Some(error),
+                    Some(Err(_)) | None => break None,
                 }
+            },
+            Err(Failure::Refused(error)) => Some(error),
+            Err(failure) => {
+                tracing::debug!(rack = %rack.id, ?failure, "its changes are not told");
+                None
             }
-            // A member may be behind for a moment; a rack whose leader knows less was recovered.
-            Err(Failure::Refused(ApiError::Invalid(_))) if from != Since::Now => {
-                refusals += 1;
-                if refusals >= MAX_REFUSALS {
-                    tracing::warn!(rack = %rack.id, "its log is another one now");
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).over = true;
-                    growing.send_replace(());
-                    return;
-                }
+        };
+        // A member may be behind for a moment; a rack whose leader knows less was recovered.
+        if matches!(refusal, Some(ApiError::Invalid(_))) && from != Since::Now {
+            refusals += 1;
+            if refusals >= MAX_REFUSALS {
+                tracing::warn!(rack = %rack.id, "its log is another one now");
+                kept.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+                growing.send_replace(());
+                return;
             }
-            Err(failure) => tracing::debug!(rack = %rack.id, ?failure, "its changes are not told"),
         }
         tokio::time::sleep(pauses.wait()).await;
     }

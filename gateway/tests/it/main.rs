@@ -24,6 +24,7 @@ mod orchestrators_take_over;
 mod racks_are_found_without_orchestrators;
 mod racks_are_recovered_by_hand;
 mod racks_are_retired;
+mod readers_of_a_recovered_rack_begin_anew;
 mod settings_hold_for_the_mesh;
 mod slow_readers_are_cut_off;
 mod support;

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Action, ApiError, Batch, Charter, Command, ForgetThings, Hash, Incarnation, Info, KeyId, Kind,
-    Lineage, ListThings, LogPage, LogRecord, Member, MemberRole, MemberState, MemberStatus,
-    NewThing, OnConflict, RackId, RecordKind, Registered, Reply, Request, RequestId, RequestKey,
-    Settled, Status, StatusRule, StreamRequest, Thing, ThingId, ThingList, ThingRead, UpdateThing,
-    WithdrawThing, import_key,
+    Action, ApiError, Batch, ChangePage, Charter, Command, ForgetThings, Hash, Incarnation, Info,
+    KeyId, Kind, Lineage, ListThings, LogPage, LogRecord, Member, MemberRole, MemberState,
+    MemberStatus, NewThing, OnConflict, Position, RackId, RecordKind, Registered, Reply, Request,
+    RequestId, RequestKey, Settled, Since, Status, StatusRule, StreamRequest, Thing, ThingId,
+    ThingList, ThingRead, UpdateThing, WithdrawThing, import_key,
 };
 use bookmesh_rpc::codec;
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
@@ -359,8 +359,10 @@ impl Service for FakeWorker {
         mut items: ItemSink,
     ) -> BoxFuture<'static, Result<(), ApiError>> {
         Box::pin(async move {
-            let StreamRequest::TailLog(tail) = request else {
-                return Err(ApiError::NotServed { method: request.method().into() });
+            let tail = match request {
+                StreamRequest::TailLog(tail) => tail,
+                StreamRequest::WatchChanges(watch) => return recovered(watch.from, items).await,
+                other => return Err(ApiError::NotServed { method: other.method().into() }),
             };
             let mut committed = self.committed.subscribe();
             let mut next = tail.from as usize;
@@ -379,5 +381,21 @@ impl Service for FakeWorker {
                 }
             }
         })
+    }
+}
+
+/// Tells as a rack does that is recovered, meanwhile, from a member that had less: the watch ends,
+/// and its log never comes to where it was told up to. Like a real one it takes a moment to say so,
+/// when the stream is open already.
+async fn recovered(from: Since, mut items: ItemSink) -> Result<(), ApiError> {
+    tokio::task::yield_now().await;
+    match from {
+        Since::After(_) => Err(ApiError::invalid("from", "is ahead of the log")),
+        Since::Beginning | Since::Now => {
+            let page = ChangePage { changes: Vec::new(), through: Position::end_of(9) };
+            // A reader that is gone is no fault.
+            let _ = items.send(&page).await;
+            Ok(())
+        }
     }
 }
