@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::{StatusCode, header};
 use bookmesh_rpc::api::{
     ForgetThings, Kind, RackId, RackRoute, RegisterThing, RequestKey, StatusRule, Thing, ThingId,
-    ThingPatch, UpdateThing,
+    ThingPatch,
 };
 use bookmesh_rpc::routing::leader::{How, Size};
 
@@ -78,16 +78,13 @@ pub(crate) async fn checkout(app: Arc<App>, mut call: Call) -> Answer {
 async fn change(
     app: &App,
     call: &Call,
-    (rack, id): (&Arc<RackRoute>, ThingId),
+    at: (&Arc<RackRoute>, ThingId),
     key: RequestKey,
     patch: ThingPatch,
     status_rule: StatusRule,
 ) -> Answer {
-    let if_version = one::if_version(app, call, rack, id).await?;
-    let rack_id = rack.id.clone();
-    let request = UpdateThing { rack: rack_id, key, id, patch, status_rule, if_version };
-    let thing = app.ask(rack, &call.context, How::leader(Size::Small), request).await?;
-    let mut response = success(json(&thing, &rack.id));
+    let thing = one::change(app, call, at, key, patch, status_rule).await?;
+    let mut response = success(json(&thing, &at.0.id));
     etag::set(&mut response, thing.version);
     Ok(response)
 }

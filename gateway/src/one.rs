@@ -1,10 +1,13 @@
-//! What reads of one book or one order share, on all surfaces.
+//! What reads of one book or one order, and changes of a book, share, on all surfaces.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response};
-use bookmesh_rpc::api::{Consistency, GetThing, Kind, Method, RackRoute, ThingId, ThingRead};
+use bookmesh_rpc::api::{
+    Consistency, GetThing, Kind, Method, RackRoute, RequestKey, StatusRule, Thing, ThingId,
+    ThingPatch, ThingRead, UpdateThing,
+};
 use bookmesh_rpc::routing::leader::{How, Size};
 
 use crate::answer::not_modified;
@@ -52,6 +55,24 @@ pub(crate) async fn book(app: &App, call: &mut Call) -> Result<One<ThingRead>, H
         GetThing { rack, id, consistency }
     })
     .await
+}
+
+/// Changes a book, if it is at a version that the client takes.
+///
+/// # Errors
+/// 412, and what its rack answers.
+pub(crate) async fn change(
+    app: &App,
+    call: &Call,
+    (rack, id): (&Arc<RackRoute>, ThingId),
+    key: RequestKey,
+    patch: ThingPatch,
+    status_rule: StatusRule,
+) -> Result<Arc<Thing>, HttpError> {
+    let if_version = if_version(app, call, rack, id).await?;
+    let rack_id = rack.id.clone();
+    let request = UpdateThing { rack: rack_id, key, id, patch, status_rule, if_version };
+    app.ask(rack, &call.context, How::leader(Size::Small), request).await
 }
 
 /// The version that a write insists on, for its rack to compare. Of several that it would take the

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
-use bookmesh_rpc::api::{Kind, RegisterThing, StatusRule, Thing, UpdateThing, WithdrawThing};
+use bookmesh_rpc::api::{Kind, RegisterThing, StatusRule, Thing, WithdrawThing};
 use bookmesh_rpc::routing::leader::{How, Size};
 
 use super::array;
@@ -55,10 +55,8 @@ pub(crate) async fn update(app: Arc<App>, mut call: Call) -> Answer {
     let body = call.body().await?;
     let key = write_key::of(&app, &call, &body)?;
     let patch = parse::patch(&body, id).map_err(invalid)?;
-    let if_version = one::if_version(&app, &call, &rack, id).await?;
-    let status_rule = StatusRule::Edit;
-    let request = UpdateThing { rack: rack.id.clone(), key, id, patch, status_rule, if_version };
-    let thing = app.ask(&rack, &call.context, How::leader(Size::Small), request).await?;
+    let at = (&rack, id);
+    let thing = one::change(&app, &call, at, key, patch, StatusRule::Edit).await?;
     Ok(book(StatusCode::OK, &thing))
 }
 

@@ -11,11 +11,10 @@ mod catalogue;
 #[allow(dead_code, reason = "the tests use more of it")]
 mod support;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::process::BOOKMESH;
+use support::process::run_ok;
 use support::{Api, Process, mesh, rack};
 
 /// Requests of each kind to each mesh, by turns; and those before them that do not count.
@@ -63,7 +62,11 @@ async fn measure(books: u64) {
     let (empty, full) = (Mesh::start().await, Mesh::start().await);
     let before = full.resident();
     let dir = tempfile::tempdir().unwrap();
-    import(dir.path(), &full.gateway, books);
+    let csv = dir.path().join("books.csv");
+    catalogue::write(&csv, books);
+    let began = Instant::now();
+    run_ok(&full.gateway.http(), &["import", csv.to_str().unwrap(), "--rack", mesh::RACK]);
+    println!("imported {books} books in {:.1} s", began.elapsed().as_secs_f64());
     assert_eq!(full.api.count().await, books, "all of them are different");
     let bytes = full.resident().saturating_sub(before) / books;
     println!("the worker takes {bytes} bytes of memory more for each book");
@@ -127,18 +130,4 @@ fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
     times.sort();
     let at = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e3;
     (at(50), at(99))
-}
-
-fn import(dir: &Path, gateway: &Process, books: u64) {
-    let csv = dir.join("books.csv");
-    catalogue::write(&csv, books);
-    let began = Instant::now();
-    let imported = std::process::Command::new(BOOKMESH)
-        .args(["import", csv.to_str().unwrap(), "--rack", mesh::RACK])
-        .env("BOOKMESH_URL", gateway.http())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .status();
-    assert!(imported.unwrap().success());
-    println!("imported {books} books in {:.1} s", began.elapsed().as_secs_f64());
 }

@@ -12,11 +12,10 @@ mod catalogue;
 mod support;
 mod writers;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::process::BOOKMESH;
+use support::process::run_ok;
 use support::{Api, Process, mesh};
 use writers::Writers;
 
@@ -40,7 +39,11 @@ async fn measure(books: u64) {
     let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
     let api = Api::new(gateway.http());
     until("two members", &api, |rack| settled(rack, 2)).await;
-    import(dir.path(), &gateway, books);
+    let csv = dir.path().join("books.csv");
+    catalogue::write(&csv, books);
+    let began = Instant::now();
+    run_ok(&gateway.http(), &["import", csv.to_str().unwrap(), "--rack", mesh::RACK]);
+    println!("imported {books} books in {:.1} s", began.elapsed().as_secs_f64());
     until("both members to be equal", &api, |rack| settled(rack, 2)).await;
 
     let writers = Writers::start(gateway.http());
@@ -74,20 +77,6 @@ async fn measure(books: u64) {
         println!("writers {what:7} {latencies}");
     }
     drop(workers);
-}
-
-fn import(dir: &Path, gateway: &Process, books: u64) {
-    let csv = dir.join("books.csv");
-    catalogue::write(&csv, books);
-    let began = Instant::now();
-    let imported = std::process::Command::new(BOOKMESH)
-        .args(["import", csv.to_str().unwrap(), "--rack", mesh::RACK])
-        .env("BOOKMESH_URL", gateway.http())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .status();
-    assert!(imported.unwrap().success());
-    println!("imported {books} books in {:.1} s", began.elapsed().as_secs_f64());
 }
 
 async fn until(what: &str, api: &Api, is_so: impl Fn(&Value) -> bool) {
