@@ -1,5 +1,5 @@
-//! A rack that was recovered from a member that had less is another one to its readers: their places
-//! mean something else now, so their streams end instead of waiting for ever.
+//! A rack that was recovered from a member that had less is another one to its readers: their
+//! places mean something else now, so their streams end instead of waiting for ever.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
