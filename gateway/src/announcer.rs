@@ -26,7 +26,7 @@ pub(crate) async fn run(mesh: Mesh, orks: Arc<Orks>, routing: Arc<Routing>, vers
             news.send_replace(now());
         }
     };
-    let heard = move |announced: Announced| routing.directory().set_settings(announced.settings);
+    let heard = move |_: &_, answer: Announced| routing.directory().set_settings(answer.settings);
     tokio::select! {
         () = orks.announce(news.subscribe(), heard) => {}
         () = saying => {}

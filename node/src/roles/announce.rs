@@ -29,7 +29,7 @@ pub async fn worker(mesh: Mesh, orks: Arc<Orks>, worker: Arc<Worker>) {
     };
     let news = watch::Sender::new(now());
     let told = worker.clone();
-    let heard = move |answer: Announced| told.heard(&answer);
+    let heard = move |said: &Announce, answer: Announced| told.heard(said, &answer);
     let saying = async {
         loop {
             if tokio::time::timeout(EVERY, changed.notified()).await.is_ok() {
@@ -56,7 +56,7 @@ pub async fn ork(ork: Arc<Ork>) {
         }
     };
     tokio::select! {
-        () = ork.orks.clone().announce(news.subscribe(), |_| ()) => {}
+        () = ork.orks.clone().announce(news.subscribe(), |_, _| ()) => {}
         () = saying => {}
     }
 }

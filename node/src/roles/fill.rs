@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    ApiError, FillPage, FillReplica, Hash, MemberId, MemberState, MemberStatus,
+    ApiError, Charter, FillPage, FillReplica, Hash, MemberId, MemberState, MemberStatus,
 };
 use bookmesh_rpc::mesh::{CallError, Context, ItemSink, Items};
 use tokio::sync::Semaphore;
@@ -79,8 +79,9 @@ pub enum NotFilled {
 }
 
 /// Fills the log in `store` from members elsewhere until it is less than a second, or a thousand
-/// entries, behind them. `sources` are hints: whoever these know of is asked as well, and a
-/// follower is preferred, since it has nobody waiting.
+/// entries, behind them. `leader` is who admitted this member, and its rack's `charter`; those
+/// that the leader knows of are asked as well, and a follower is preferred, since it has nobody
+/// waiting. One of another charter is never asked: it has the history that a recovery gave up.
 ///
 /// Goes on where the log ends, be it after a crash or with another source. A log that
 /// [never took part](Filling::took_part) and has another history is emptied and filled anew; one
@@ -93,10 +94,11 @@ pub async fn fill(
     rack: &Rack,
     store: &bookmesh_storage::Group,
     member: MemberId,
-    sources: &[PeerId],
+    leader: PeerId,
+    charter: Option<Charter>,
 ) -> Result<(), NotFilled> {
     let mut filling = Filling::new(store.clone()).map_err(own)?;
-    rounds(rack, &mut filling, member, sources).await?;
+    rounds(rack, &mut filling, member, (leader, charter)).await?;
     filling.finish(member).await.map_err(own)
 }
 
@@ -113,14 +115,14 @@ async fn rounds(
     rack: &Rack,
     filling: &mut Filling,
     member: MemberId,
-    sources: &[PeerId],
+    (leader, charter): (PeerId, Option<Charter>),
 ) -> Result<(), NotFilled> {
     let mut failed = BTreeSet::new();
     let mut trouble = None;
     for _ in 0..MAX_ROUNDS {
         let context = Context::within(SENT_WITHIN);
-        let known = survey::members(rack, sources, &context).await;
-        let Some((source, _)) = choose(known, &failed) else { break };
+        let known = survey::members(rack, &[leader], &context).await;
+        let Some((source, _)) = choose(known, charter, &failed) else { break };
         let mut round = Round { rack, member, source, told: Told::new() };
         let began = Instant::now();
         trouble = match round.run(filling).await {
@@ -147,8 +149,14 @@ async fn rounds(
     }
 }
 
-/// Whoever is far enough and has not failed: one that does not lead first, then the furthest.
-fn choose(known: Vec<Standing>, failed: &BTreeSet<PeerId>) -> Option<Standing> {
+/// Whoever has this history, is far enough and has not failed: one that does not lead first, then
+/// the furthest.
+fn choose(
+    mut known: Vec<Standing>,
+    charter: Option<Charter>,
+    failed: &BTreeSet<PeerId>,
+) -> Option<Standing> {
+    known.retain(|(_, status)| status.charter == charter);
     let furthest = known.iter().map(|(_, status)| status.applied_index).max()?;
     let serves = |status: &MemberStatus| {
         !matches!(status.state, MemberState::Joining | MemberState::Failed)
@@ -365,7 +373,7 @@ impl Rack {
 
 #[cfg(test)]
 mod tests {
-    use bookmesh_rpc::api::Kind;
+    use bookmesh_rpc::api::{Incarnation, Kind, Lineage};
 
     use super::*;
 
@@ -393,7 +401,7 @@ mod tests {
 
     fn chosen(known: &[Standing], failed: &[u8]) -> Option<u64> {
         let failed = failed.iter().map(|byte| PeerId::from_bytes([*byte; 32])).collect();
-        choose(known.to_vec(), &failed).map(|(_, status)| status.member)
+        choose(known.to_vec(), None, &failed).map(|(_, status)| status.member)
     }
 
     #[test]
@@ -410,6 +418,27 @@ mod tests {
         assert_eq!(chosen(&known, &[3]), Some(2));
         assert_eq!(chosen(&known, &[3, 2]), Some(1));
         assert_eq!(chosen(&known, &[3, 2, 1]), None);
+    }
+
+    #[test]
+    fn what_a_recovery_gave_up_is_no_source() {
+        let of = |recoveries| {
+            let lineage = Lineage { founding: Incarnation::default(), recoveries };
+            Some(Charter { number: 1, lineage })
+        };
+        let mut known = [
+            member(1, MemberState::Leader, 20),
+            member(2, MemberState::Leader, 40_000),
+            member(3, MemberState::Follower, 40_000),
+        ];
+        known[0].1.charter = of(1);
+        known[1].1.charter = of(0);
+        let source = |charter| {
+            choose(known.to_vec(), charter, &BTreeSet::new()).map(|(_, status)| status.member)
+        };
+        assert_eq!(source(of(1)), Some(1), "however far the others are");
+        assert_eq!(source(of(0)), Some(2));
+        assert_eq!(source(of(2)), None);
     }
 
     #[test]

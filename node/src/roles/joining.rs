@@ -69,7 +69,7 @@ async fn refill(
         }
         close(rack).await;
     }
-    fill(rack, store, member, &[leader]).await?;
+    fill(rack, store, member, leader, standing.charter).await?;
     rack.set_stage(Stage::Waiting("applying its log".into()));
     Ok(true)
 }

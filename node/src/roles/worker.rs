@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bookmesh_rpc::PeerId;
-use bookmesh_rpc::api::{Announced, ApiError, GroupId, RackId, Reply, Request, StreamRequest};
+use bookmesh_rpc::api::{
+    Announce, Announced, ApiError, GroupId, RackId, Reply, Request, StreamRequest,
+};
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -38,15 +40,19 @@ impl Worker {
         self.racks.values().cloned().map(rack_life::run).collect()
     }
 
-    /// What an orchestrator answered to an announcement: whose history counts, and what the mesh
-    /// aims for.
-    pub fn heard(&self, announced: &Announced) {
+    /// What an orchestrator answered to what this worker said: whose history counts, and what the
+    /// mesh aims for.
+    pub fn heard(&self, said: &Announce, announced: &Announced) {
         for rack in self.racks.values() {
             let id = &rack.place.id;
             if announced.retired.contains(id) {
                 rack.judge(Verdict::Retired);
             } else if announced.superseded.contains(id) {
-                rack.judge(Verdict::Superseded);
+                // It was said of these data, not of those that may have taken their place since.
+                let judged = said.racks.iter().find(|status| &status.rack == id);
+                if judged.is_some_and(|status| status.charter == rack.charter()) {
+                    rack.judge(Verdict::Superseded);
+                }
             }
         }
         self.aims.follow(&announced.settings);

@@ -30,17 +30,18 @@ impl Orks {
     /// announces sends at least every second, since silence means that a node is gone.
     ///
     /// An announcement that comes while the one before is not answered waits; of several that
-    /// wait only the latest is sent. `heard` gets the answers; where two registries began apart,
-    /// those of one of them, and of it none that is older than one before.
+    /// wait only the latest is sent. `heard` gets what was said and the answer to it; where two
+    /// registries began apart, answers of one of them, and of it none that is older than one
+    /// before.
     pub async fn announce<F>(self: Arc<Self>, news: watch::Receiver<Arc<Announce>>, heard: F)
     where
-        F: Fn(Announced) + Clone + Send + 'static,
+        F: Fn(&Announce, Announced) + Clone + Send + 'static,
     {
         let mut tellers = Tellers::default();
         let heeded = Arc::new(Heeded::default());
-        let heard = move |answer: Announced| {
+        let heard = move |said: &Announce, answer: Announced| {
             if heeded.counts(&answer, Instant::now()) {
-                heard(answer);
+                heard(said, answer);
             }
         };
         let mut contact = self.mesh.contact();
@@ -104,7 +105,7 @@ async fn tell(
     orks: Arc<Orks>,
     ork: PeerId,
     mut news: watch::Receiver<Arc<Announce>>,
-    heard: impl Fn(Announced),
+    heard: impl Fn(&Announce, Announced),
 ) {
     let mut rests = Backoff::new(FIRST_REST, LONGEST_REST);
     loop {
@@ -115,7 +116,7 @@ async fn tell(
         match answer {
             Ok(answer) => {
                 rests.reset();
-                heard(answer);
+                heard(&announcement, answer);
             }
             Err(error) => {
                 tracing::debug!(orchestrator = %ork.short(), %error, "it did not hear this node");

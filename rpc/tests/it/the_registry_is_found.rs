@@ -131,7 +131,7 @@ async fn an_announcement_reaches_all_although_one_hangs() {
     let news = watch::Sender::new(Arc::new(announcement()));
     let answers = Arc::new(AtomicUsize::new(0));
     let counted = answers.clone();
-    let heard = move |_| {
+    let heard = move |_: &_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
     };
     let telling = tokio::spawn(orks.clone().announce(news.subscribe(), heard));
