@@ -126,6 +126,11 @@ impl Admission {
         self
     }
 
+    /// Who this node is.
+    pub(crate) const fn local(&self) -> PeerId {
+        self.local
+    }
+
     /// Runs admission as the end that dialed.
     ///
     /// # Errors

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
 use crate::api::{Request, StreamRequest};
 use crate::error::CallError;
@@ -41,6 +44,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
+        describe();
         let of_method = |name: &'static str| {
             let outcomes = OUTCOMES.map(
                 |outcome| counter!("mesh_requests_total", "method" => name, "outcome" => outcome),
@@ -82,6 +86,18 @@ impl Metrics {
     pub(crate) fn traffic(&self) -> Traffic {
         self.traffic.clone()
     }
+}
+
+fn describe() {
+    describe_counter!("mesh_requests_total", "Calls that this node made, by what became of them.");
+    describe_counter!("mesh_errors_total", "Calls that failed, and nodes that were not admitted.");
+    describe_histogram!("mesh_latency_seconds", Unit::Seconds, "Time of a call to its answer.");
+    describe_gauge!("mesh_active_connections", "Peers that are connected.");
+    describe_counter!(
+        "mesh_bytes_transferred_total",
+        Unit::Bytes,
+        "Bytes of calls and their answers, before they are encrypted."
+    );
 }
 
 #[cfg(test)]

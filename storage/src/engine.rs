@@ -62,6 +62,11 @@ impl Engine {
         data.sync_all().map_err(fail)?;
         files::sync_dir(&path).map_err(fail)?;
         files::sync_dir(dir).map_err(fail)?;
+        metrics::describe_histogram!(
+            "storage_flush_seconds",
+            metrics::Unit::Seconds,
+            "Time of one sync of the disk."
+        );
         Ok(Self { db, data })
     }
 

@@ -26,14 +26,13 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// As [`replace`], unless the file is there: of two processes that make it at once, both see the
 /// file of one. Answers whether it was made by this call.
 pub(crate) fn make(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
-    let own = format!("tmp{}", std::process::id());
+    // Not the process's number: in containers that share a volume it is 1 in each of them.
+    let own = format!("tmp-{:016x}", rand::random::<u64>());
     let temporary = path.with_extension(own);
-    let _ = fs::remove_file(&temporary);
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(mode).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&temporary, path);
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| fs::hard_link(&temporary, path));
     fs::remove_file(&temporary)?;
     match linked {
         Ok(()) => sync_parent(path).map(|()| true),

@@ -61,5 +61,6 @@ pub use rehearsal::{MAX_REHEARSED_BYTES, Rehearsal};
 pub use scrub::{Progress, Scrub};
 pub use set_aside::SetAside;
 pub use slots::{MAX_SLOTS, Slot, SlotError, Standing};
+pub use space::FileSystem;
 pub use store::{DEFAULT_CACHE_BYTES, DEFAULT_MIN_FREE_BYTES, Health, Store, StoreConfig};
 pub use trees::MetaKey;

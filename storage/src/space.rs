@@ -21,6 +21,28 @@ const FLOOR_PART: u64 = 4;
 /// more or less does not change what is said.
 const MARGIN_PART: u64 = 8;
 
+/// How large a file system is, and what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// What who is not root may still write.
+    pub free_bytes: u64,
+    /// All of it.
+    pub total_bytes: u64,
+}
+
+impl FileSystem {
+    /// The one that holds a directory, as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    pub fn of(dir: &Path) -> Result<Self, StoreError> {
+        let stat = rustix::fs::statvfs(dir)
+            .map_err(|error| StoreError::Read { why: format!("free space: {error}") })?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Self { free_bytes: bytes(stat.f_bavail), total_bytes: bytes(stat.f_blocks) })
+    }
+}
+
 /// See the module.
 pub(crate) struct Space {
     dir: PathBuf,
@@ -107,9 +129,7 @@ impl Space {
     }
 
     fn look(&self) -> Result<u64, StoreError> {
-        let stat = rustix::fs::statvfs(&self.dir)
-            .map_err(|error| StoreError::Read { why: format!("free space: {error}") })?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(FileSystem::of(&self.dir)?.free_bytes)
     }
 
     /// Says so when the answer changes.
@@ -140,6 +160,13 @@ mod tests {
         // What is seen from here on is the test's.
         space.looked_ms.store(u64::MAX, Ordering::Relaxed);
         space
+    }
+
+    #[test]
+    fn a_file_system_is_larger_than_what_is_free_in_it() {
+        let FileSystem { free_bytes, total_bytes } = FileSystem::of(Path::new(".")).unwrap();
+        assert!(0 < free_bytes && free_bytes < total_bytes, "{free_bytes} of {total_bytes}");
+        assert!(FileSystem::of(Path::new("/nowhere/at/all")).is_err());
     }
 
     #[test]

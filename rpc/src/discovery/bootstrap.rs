@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
@@ -38,6 +39,8 @@ struct Entry {
     state: State,
     backoff: Backoff,
     last_error: Option<String>,
+    /// It led to this node when it was dialed last.
+    met_myself: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -61,6 +64,7 @@ impl Bootstrap {
                 state: State::Waiting(now),
                 backoff: Backoff::new(SHORTEST, LONGEST),
                 last_error: None,
+                met_myself: false,
             })
         };
         Ok(Self { entries: addresses.iter().map(entry).collect::<Result<_, _>>()? })
@@ -87,6 +91,7 @@ impl Bootstrap {
     pub(crate) fn established(&mut self, connection: ConnectionId, peer: PeerId) {
         if let Some(entry) = self.dialed_as(connection) {
             entry.state = State::Reached(peer);
+            entry.met_myself = false;
             entry.backoff.reset();
             entry.last_error = None;
         }
@@ -99,10 +104,17 @@ impl Bootstrap {
         }
     }
 
-    /// An address turned out to be this node's own.
-    pub(crate) fn is_myself(&mut self, connection: ConnectionId) {
+    /// An address turned out to be this node's own. A name may lead to others as well, or will one
+    /// day: of several nodes that share it, the first alone finds itself.
+    pub(crate) fn is_myself(&mut self, connection: ConnectionId, now: Instant) {
         if let Some(entry) = self.dialed_as(connection) {
-            entry.state = State::Myself;
+            entry.last_error = None;
+            entry.met_myself = true;
+            entry.state = if is_named(&entry.addresses[entry.at]) {
+                State::Waiting(now + entry.backoff.wait())
+            } else {
+                State::Myself
+            };
         }
     }
 
@@ -122,7 +134,7 @@ impl Bootstrap {
             let error = entry.last_error.as_deref().unwrap_or("no answer yet");
             format!("{}: {error}", entry.text)
         };
-        let others = self.entries.iter().filter(|entry| entry.state != State::Myself);
+        let others = self.entries.iter().filter(|entry| !entry.met_myself);
         others.map(line).collect()
     }
 
@@ -134,11 +146,18 @@ impl Bootstrap {
 impl Entry {
     fn failed(&mut self, error: String, now: Instant) {
         self.last_error = Some(error);
+        self.met_myself = false;
         self.at = (self.at + 1) % self.addresses.len();
         // All ways to reach it are tried before it is left alone for a while.
         let wait = if self.at == 0 { self.backoff.wait() } else { Duration::ZERO };
         self.state = State::Waiting(now + wait);
     }
+}
+
+/// Whether an address has to be looked up.
+fn is_named(address: &Multiaddr) -> bool {
+    use Protocol::{Dns, Dns4, Dns6, Dnsaddr};
+    address.iter().any(|part| matches!(part, Dns(_) | Dns4(_) | Dns6(_) | Dnsaddr(_)))
 }
 
 #[cfg(test)]
@@ -192,8 +211,23 @@ mod tests {
     fn this_nodes_own_address_is_dialed_once() {
         let (mut bootstrap, now) = one();
         let dial = dialed(&mut bootstrap, now);
-        bootstrap.is_myself(dial[0].0);
+        bootstrap.is_myself(dial[0].0, now);
         assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
         assert!(bootstrap.tried().is_empty());
+    }
+
+    #[test]
+    fn a_name_that_led_to_this_node_is_dialed_again_since_others_may_share_it() {
+        let now = Instant::now();
+        let mut bootstrap = Bootstrap::new(&["ork:1".to_owned()], now).unwrap();
+        let dial = dialed(&mut bootstrap, now);
+        bootstrap.is_myself(dial[0].0, now);
+        assert!(bootstrap.tried().is_empty(), "nobody is missing");
+        let dial = dialed(&mut bootstrap, now + LONGEST);
+        bootstrap.failed(dial[0].0, "refused", now);
+        assert_eq!(bootstrap.tried(), ["ork:1: refused"]);
+        let dial = dialed(&mut bootstrap, now + LONGEST);
+        bootstrap.established(dial[0].0, PeerId::random());
+        assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
     }
 }

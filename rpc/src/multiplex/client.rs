@@ -237,25 +237,34 @@ impl ClientLane {
     }
 
     /// While something is awaited, asks the peer whether it is still there, which also tells it
-    /// that this node is. Ends when the peer says nothing any more.
+    /// that this node is. Ends when the peer says nothing any more. Calls that were given up count
+    /// as well: most wait for no longer than the pause between two looks.
     async fn keep_alive(&self) {
         let mut ticks = interval(KEEPALIVE_TIME);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut heard, mut misses) = (0, 0);
+        let (mut heard, mut sent, mut misses, mut asked) = (0, 0, 0, false);
         loop {
             ticks.tick().await;
-            let now = self.heard.load(Ordering::Relaxed);
-            if now != heard || !self.awaits_something() {
-                (heard, misses) = (now, 0);
-            } else if misses == KEEPALIVE_MISSES {
-                return;
-            } else {
-                misses += 1;
+            let (heard_now, sent_now) = (self.heard.load(Ordering::Relaxed), self.last_id());
+            if heard_now != heard {
+                (heard, misses, asked) = (heard_now, 0, false);
+            } else if sent_now != sent {
+                asked = true;
             }
-            if self.awaits_something() {
+            sent = sent_now;
+            if misses == KEEPALIVE_MISSES {
+                return;
+            }
+            misses += u32::from(asked);
+            asked |= self.awaits_something();
+            if asked {
                 let _ = self.outbox.push(&Frame::<Bytes>::Ping);
             }
         }
+    }
+
+    fn last_id(&self) -> CallId {
+        lock(&self.waiting).last_id
     }
 }
 
@@ -302,4 +311,54 @@ impl Drop for CancelOnDrop<'_> {
 
 fn whole_milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::AsyncWriteExt;
+    use metrics::Counter;
+    use tokio_util::compat::TokioAsyncReadCompatExt;
+
+    use super::*;
+
+    /// A lane to a peer that says welcome, and how it ends.
+    async fn lane() -> (Arc<ClientLane>, tokio::task::JoinHandle<Ended>, impl Sized) {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let traffic = Traffic { sent: Counter::noop(), received: Counter::noop() };
+        let peer = PeerId::from_bytes([1; 32]);
+        let (lane, welcome, running) = ClientLane::start(peer, near.compat(), traffic);
+        let ended = tokio::spawn(running.run(CancellationToken::new()));
+        let (mut far, mut hello) = (far.compat(), bytes::BytesMut::new());
+        Frame::<Bytes>::Welcome { in_flight: 8 }.put(&mut hello);
+        far.write_all(&hello).await.unwrap();
+        welcome.await.unwrap();
+        (lane, ended, far)
+    }
+
+    /// As calls of a second at most, seldom under way when the keepalive looks.
+    const SHORT: Duration = Duration::from_millis(100);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_short_call_is_noticed() {
+        let (lane, ended, _far) = lane().await;
+        let calls = async {
+            loop {
+                tokio::time::sleep(KEEPALIVE_TIME / 2).await;
+                let _ = lane.call(&Context::within(SHORT), b"are you there?").await;
+                tokio::time::sleep(KEEPALIVE_TIME / 2 - SHORT).await;
+            }
+        };
+        tokio::select! {
+            () = calls => {}
+            ended = ended => assert!(matches!(ended, Ok(Ended::Silent)), "{ended:?}"),
+            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("nobody noticed"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_asked_nothing_may_be_silent() {
+        let (_lane, mut ended, _far) = lane().await;
+        let hour = Duration::from_secs(3600);
+        assert!(tokio::time::timeout(hour, &mut ended).await.is_err(), "it was ended");
+    }
 }

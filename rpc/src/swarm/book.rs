@@ -15,6 +15,9 @@ const ADDRESSES: usize = 16;
 pub(crate) struct AddressBook {
     peers: HashMap<PeerId, Entry>,
     clock: u64,
+    /// This node has listened elsewhere than on loopback. One that is cut off from its network and
+    /// has nothing but loopback left stays such a node: another's loopback address is its own.
+    far: bool,
 }
 
 #[derive(Debug, Default)]
@@ -24,16 +27,40 @@ struct Entry {
 }
 
 impl AddressBook {
-    /// Adds what was heard of a peer, most trusted first.
+    /// This node listens there.
+    pub(crate) fn listening(&mut self, address: &Multiaddr) {
+        self.far |= !is_loopback(address);
+    }
+
+    /// Adds what was heard of a peer.
+    pub(crate) fn heard(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) {
+        let usable = self.usable(addresses);
+        if !usable.is_empty() {
+            self.add(peer, usable);
+        }
+    }
+
+    /// A loopback address means this machine only to a peer that is on it.
+    fn usable(&self, addresses: impl IntoIterator<Item = Multiaddr>) -> Vec<Multiaddr> {
+        addresses.into_iter().filter(|address| !self.far || !is_loopback(address)).collect()
+    }
+
+    /// Adds where a peer was reached, most trusted first.
     pub(crate) fn add(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) {
         let entry = self.touch(peer);
         let old = std::mem::take(&mut entry.addresses);
         entry.addresses = distinct(addresses.into_iter().chain(old));
     }
 
-    /// Replaces what is known of a peer by what it said itself.
-    pub(crate) fn replace(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        self.touch(peer).addresses = distinct(addresses);
+    /// Replaces what is known of a peer by what it said itself; false when nothing of that is of
+    /// use.
+    pub(crate) fn replace(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) -> bool {
+        let usable = self.usable(addresses);
+        if usable.is_empty() {
+            return false;
+        }
+        self.touch(peer).addresses = distinct(usable);
+        true
     }
 
     /// What to dial for a peer, in turns: TCP, which carries more calls, then the rest.
@@ -121,6 +148,24 @@ mod tests {
         book.add(peer, [address("/ip4/10.0.0.1/tcp/1")]);
         book.replace(peer, vec![address("/ip4/10.0.0.2/tcp/1")]);
         assert_eq!(book.turns(&peer), [[address("/ip4/10.0.0.2/tcp/1")]]);
+    }
+
+    #[test]
+    fn anothers_loopback_is_of_use_to_nodes_that_have_nothing_else() {
+        let peer = PeerId::random();
+        let [near, far] = ["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1"].map(address);
+        let mut book = AddressBook::default();
+        book.listening(&near);
+        assert!(book.replace(peer, vec![near.clone()]));
+        assert_eq!(book.turns(&peer), [vec![near.clone()]]);
+
+        // It listens on its network, and is cut off from it later.
+        book.listening(&far);
+        book.listening(&near);
+        assert!(!book.replace(peer, vec![near.clone()]));
+        assert!(book.replace(peer, vec![near.clone(), far.clone()]));
+        book.heard(peer, [near]);
+        assert_eq!(book.turns(&peer), [vec![far]]);
     }
 
     #[test]

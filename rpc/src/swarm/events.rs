@@ -12,20 +12,17 @@ use libp2p::{Multiaddr, PeerId as Libp2pId, identify, mdns};
 use super::behaviour::BehaviourEvent;
 use super::book::is_loopback;
 use super::questions::Question;
-use super::refusals::{why_not_reached, why_refused};
+use super::refusals::{is_myself_alone, why_not_reached, why_refused};
 use super::{LAN_CANDIDATES, MAX_KEY_BYTES, SwarmTask};
 use crate::lock;
 use crate::peer::PeerId;
-use crate::transport::REFUSED;
+use crate::transport::{MYSELF, REFUSED};
 
 impl SwarmTask {
     pub(super) fn event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
-            SwarmEvent::ExpiredListenAddr { address, .. } => {
-                lock(&self.shared.addresses).retain(|known| *known != address);
-                self.swarm.remove_external_address(&address);
-            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.expired(&address),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
                 connection_id,
@@ -54,9 +51,28 @@ impl SwarmTask {
     pub(super) fn listening(&mut self, address: Multiaddr) {
         tracing::info!(%address, "listening");
         self.swarm.add_external_address(address.clone());
+        self.book.listening(&address);
         let mut addresses = lock(&self.shared.addresses);
         if !addresses.contains(&address) {
             addresses.push(address);
+        }
+    }
+
+    fn expired(&mut self, address: &Multiaddr) {
+        tracing::info!(%address, "no more listening");
+        self.swarm.remove_external_address(address);
+        let alone = {
+            let mut addresses = lock(&self.shared.addresses);
+            addresses.retain(|known| known != address);
+            addresses.iter().all(is_loopback)
+        };
+        // The node was taken out of its network, and may be put back at another address. Its
+        // connections would not notice for minutes: what they send has no address to come from.
+        if alone && !is_loopback(address) {
+            let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+            for peer in peers {
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
         }
     }
 
@@ -90,24 +106,27 @@ impl SwarmTask {
 
     fn publish_connected(&self) {
         let connected = self.contact.connected();
-        self.shared.connected.store(connected, Ordering::Relaxed);
-        self.metrics.connections.set(connected as f64);
+        let before = self.shared.connected.swap(connected, Ordering::Relaxed);
+        // Not set: nodes that share a process share the gauge, which counts for all of them.
+        self.metrics.connections.increment(connected as f64 - before as f64);
     }
 
     fn refused(&mut self, from: &Multiaddr, error: &ListenError) {
-        self.metrics.refused();
         let why = why_refused(error);
+        if why.contains(MYSELF) {
+            return;
+        }
+        self.metrics.refused();
         if self.refusals.allows(Instant::now()) {
             tracing::warn!(%from, %why, "refused a connection");
         }
     }
 
     fn not_reached(&mut self, connection: ConnectionId, error: &DialError) {
-        if matches!(error, DialError::LocalPeerId { .. }) {
-            self.bootstrap.is_myself(connection);
-        }
         let why = why_not_reached(error);
-        if self.refusals.allows(Instant::now()) {
+        if is_myself_alone(error) {
+            self.bootstrap.is_myself(connection, Instant::now());
+        } else if self.refusals.allows(Instant::now()) {
             if why.contains(REFUSED) {
                 tracing::warn!(%why, "was not admitted, or did not admit");
             } else {
@@ -123,12 +142,7 @@ impl SwarmTask {
 
     fn identified(&mut self, event: identify::Event) {
         let identify::Event::Received { peer_id, info, .. } = event else { return };
-        // A loopback address means this machine only to a peer that is on it.
-        let near = lock(&self.shared.addresses).iter().all(is_loopback);
-        let usable = |address: &Multiaddr| near || !is_loopback(address);
-        let addresses: Vec<_> = info.listen_addrs.iter().filter(|a| usable(a)).cloned().collect();
-        if !addresses.is_empty() {
-            self.book.replace(peer_id, addresses);
+        if self.book.replace(peer_id, info.listen_addrs) {
             self.feed_dht(peer_id);
         }
     }
@@ -181,7 +195,7 @@ impl SwarmTask {
                     Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
                 };
                 if let Some(found) = peers.into_iter().find(|found| found.peer_id == peer) {
-                    self.book.add(peer, found.addrs);
+                    self.book.heard(peer, found.addrs);
                 }
                 let step = self.dials.answered(peer, self.book.turns(&peer));
                 self.step(peer, step);

@@ -291,7 +291,7 @@ impl SwarmTask {
     /// Remembers addresses, for calls and for the DHT.
     fn learn(&mut self, peer: Libp2pId, addresses: Vec<Multiaddr>) {
         if peer != self.me {
-            self.book.add(peer, addresses);
+            self.book.heard(peer, addresses);
             self.feed_dht(peer);
         }
     }

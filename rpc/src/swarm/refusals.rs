@@ -8,7 +8,7 @@ use libp2p::Multiaddr;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::{DialError, ListenError};
 
-use crate::transport::REFUSED;
+use crate::transport::{MYSELF, REFUSED};
 
 const WINDOW: Duration = Duration::from_secs(10);
 /// Lines within one window: strangers can knock as often as they like.
@@ -66,17 +66,31 @@ pub(crate) fn why_not_reached(error: &DialError) -> String {
     tried.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
+/// Whether all that was reached was this node. A name may lead to others as well: then why those
+/// were not reached is what counts.
+pub(crate) fn is_myself_alone(error: &DialError) -> bool {
+    let DialError::Transport(tried) = error else { return with_causes(error).contains(MYSELF) };
+    let alone = |text: &str| {
+        let causes = text.strip_prefix(SEVERAL).unwrap_or(text).split("\n - ");
+        causes.filter(|cause| !cause.trim().is_empty()).all(|cause| cause.contains(MYSELF))
+    };
+    !tried.is_empty() && tried.iter().all(|(_, error)| alone(&with_causes(error)))
+}
+
 /// Why a connection of another was not taken: one line.
 pub(crate) fn why_refused(error: &ListenError) -> String {
     plain(&with_causes(error))
 }
+
+/// What comes before the causes, a line each, when a name led to several addresses.
+const SEVERAL: &str = "Multiple dial errors occurred:";
 
 /// What libp2p's layers put around a cause.
 const WRAPPINGS: [&str; 6] = [
     "Listen error: ",
     "Dial error: ",
     "Failed to negotiate transport protocol(s): ",
-    "Multiple dial errors occurred:",
+    SEVERAL,
     "Handshake failed: ",
     " - ",
 ];
@@ -103,6 +117,26 @@ mod tests {
         assert_eq!(why, "/ip4/10.0.0.1/tcp/1: refused peer ab: no");
         let early = TransportError::Other(io::Error::other("Handshake failed: early end"));
         assert_eq!(why_refused(&ListenError::Transport(early)), "early end");
+    }
+
+    #[test]
+    fn a_name_that_leads_to_this_node_and_to_others_is_not_this_node_alone() {
+        let failed = |text: &str| {
+            let address: Multiaddr = "/dns/ork/tcp/1".parse().unwrap();
+            let error = TransportError::Other(io::Error::other(text.to_owned()));
+            DialError::Transport(vec![(address, error)])
+        };
+        let myself = format!("Handshake failed: {MYSELF}");
+        assert!(is_myself_alone(&failed(&myself)));
+        assert!(is_myself_alone(&failed(&format!("{SEVERAL}\n - {myself}\n - {myself}"))));
+        for other in ["Connection refused (os error 111)".to_owned(), format!("{REFUSED} ab: no")] {
+            for both in [[&myself, &other], [&other, &myself]] {
+                let [one, two] = both;
+                let error = failed(&format!("{SEVERAL}\n - {one}\n - {two}"));
+                assert!(!is_myself_alone(&error), "{}", why_not_reached(&error));
+            }
+        }
+        assert!(!is_myself_alone(&DialError::Transport(Vec::new())));
     }
 
     #[test]

@@ -18,6 +18,10 @@ use crate::peer::{IdError, PeerId};
 /// How a refusal begins. libp2p hands errors on as text, so this tells it from other failures.
 pub(crate) const REFUSED: &str = "refused peer";
 
+/// What is said of a connection that a node made to itself: its name, as a node to meet first, may
+/// lead to itself and to others.
+pub(crate) const MYSELF: &str = "it is this node itself";
+
 /// Why a connection was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
@@ -26,6 +30,8 @@ pub(crate) enum HandshakeError {
     /// A key of another type than Ed25519 makes an id of another length.
     #[error("{length}: {0}", length = IdError::Length)]
     Key(String),
+    #[error("{MYSELF}")]
+    Myself,
     #[error("{REFUSED} {peer}: {why}", peer = .0.short(), why = .1)]
     Admission(PeerId, AdmissionError),
     #[error("the connection broke: {0}")]
@@ -70,7 +76,7 @@ where
     fn upgrade_inbound(self, socket: S, info: Self::Info) -> Self::Future {
         Box::pin(async move {
             let (peer, mut channel) = self.noise.upgrade_inbound(socket, info).await?;
-            let remote = checked(peer)?;
+            let remote = other(peer, &self.admission)?;
             let admitted = self.admission.listen(&mut channel, remote).await;
             admitted.map_err(|error| HandshakeError::Admission(remote, error))?;
             Ok((peer, channel))
@@ -89,7 +95,7 @@ where
     fn upgrade_outbound(self, socket: S, info: Self::Info) -> Self::Future {
         Box::pin(async move {
             let (peer, mut channel) = self.noise.upgrade_outbound(socket, info).await?;
-            let remote = checked(peer)?;
+            let remote = other(peer, &self.admission)?;
             let admitted = self.admission.dial(&mut channel, remote).await;
             admitted.map_err(|error| HandshakeError::Admission(remote, error))?;
             Ok((peer, channel))
@@ -104,7 +110,7 @@ pub(crate) async fn admit_quic(
     mut connection: quic::Connection,
     dialed: bool,
 ) -> Result<(libp2p::PeerId, quic::Connection), HandshakeError> {
-    let remote = checked(peer)?;
+    let remote = other(peer, &admission)?;
     let admitted = if dialed {
         let mut stream = std::future::poll_fn(|cx| connection.poll_outbound_unpin(cx)).await?;
         admission.dial(&mut stream, remote).await
@@ -116,8 +122,12 @@ pub(crate) async fn admit_quic(
     Ok((peer, connection))
 }
 
-fn checked(peer: libp2p::PeerId) -> Result<PeerId, HandshakeError> {
-    PeerId::from_libp2p(&peer).map_err(|error| HandshakeError::Key(error.to_string()))
+/// The other end, unless it is this one. Told here and not by the swarm, a name's next address is
+/// dialed.
+fn other(peer: libp2p::PeerId, admission: &Admission) -> Result<PeerId, HandshakeError> {
+    let peer =
+        PeerId::from_libp2p(&peer).map_err(|error| HandshakeError::Key(error.to_string()))?;
+    if peer == admission.local() { Err(HandshakeError::Myself) } else { Ok(peer) }
 }
 
 impl From<noise::Error> for HandshakeError {

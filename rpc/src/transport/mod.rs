@@ -4,6 +4,8 @@
 //! What leaves here as a connection was admitted; nothing else reaches the swarm.
 
 mod admitted;
+mod fresh_port;
+mod names;
 mod stall;
 
 use std::time::Duration;
@@ -18,8 +20,9 @@ use libp2p::{dns, noise, quic, tcp, yamux};
 
 use crate::admission::Admission;
 use crate::error::MeshError;
-pub(crate) use admitted::REFUSED;
 use admitted::{AdmittedNoise, admit_quic};
+pub(crate) use admitted::{MYSELF, REFUSED};
+use fresh_port::FreshPort;
 pub(crate) use stall::Patience;
 use stall::StallGuard;
 
@@ -38,14 +41,8 @@ pub(crate) type Transport = Boxed<(libp2p::PeerId, StreamMuxerBox)>;
 
 /// Builds the transport of a node.
 pub(crate) fn build(keypair: &Keypair, admission: &Admission) -> Result<Transport, MeshError> {
-    let named = match dns::tokio::Transport::system(either(keypair, admission)?) {
-        Ok(named) => named,
-        Err(error) => {
-            tracing::warn!(%error, "no resolver is configured: names can't be dialed");
-            let (config, options) = Default::default();
-            dns::tokio::Transport::custom(either(keypair, admission)?, config, options)
-        }
-    };
+    let (config, options) = names::resolver();
+    let named = dns::tokio::Transport::custom(either(keypair, admission)?, config, options);
     let bounded = TransportTimeout::with_outgoing_timeout(named, HANDSHAKE_TIME);
     Ok(TransportTimeout::with_ingoing_timeout(bounded, KNOCK_TIME).boxed())
 }
@@ -60,7 +57,8 @@ fn over_tcp(keypair: &Keypair, admission: &Admission) -> Result<Transport, MeshE
         .map_err(|error| MeshError::Start(format!("no Noise keys: {error}")))?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(usize::from(MAX_SUBSTREAMS));
-    let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let transport = FreshPort::new(tcp)
         .map(|stream, _| StallGuard::new(stream, STALLED_TIME))
         .upgrade(Version::V1Lazy)
         .authenticate(AdmittedNoise::new(noise, admission.clone()))
@@ -83,4 +81,87 @@ fn over_quic(keypair: &Keypair, admission: &Admission) -> Transport {
         })
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use libp2p::Multiaddr;
+    use libp2p::core::Endpoint;
+    use libp2p::core::transport::Transport as _;
+    use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportEvent};
+
+    use super::*;
+    use crate::peer::PeerId;
+
+    /// As the swarm dials by default.
+    const OPTIONS: DialOpts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::Reuse };
+
+    fn node() -> (libp2p::PeerId, Transport) {
+        let keypair = Keypair::generate_ed25519();
+        let me = keypair.public().to_peer_id();
+        let admission = Admission::new(PeerId::from_libp2p(&me).unwrap(), None);
+        (me, build(&keypair, &admission).unwrap())
+    }
+
+    async fn listen(transport: &mut Transport, address: &str) -> Multiaddr {
+        transport.listen_on(ListenerId::next(), address.parse().unwrap()).unwrap();
+        loop {
+            if let TransportEvent::NewAddress { listen_addr, .. } =
+                transport.select_next_some().await
+            {
+                return listen_addr;
+            }
+        }
+    }
+
+    /// Takes whatever comes in, until something is decided.
+    async fn beside<T>(transports: Vec<Transport>, decided: impl Future<Output = T>) -> T {
+        let serving =
+            futures::future::join_all(transports.into_iter().map(|mut transport| async move {
+                loop {
+                    if let Some((upgrade, _)) = transport.select_next_some().await.into_incoming() {
+                        tokio::spawn(upgrade);
+                    }
+                }
+            }));
+        let both = async {
+            tokio::select! {
+                decided = decided => decided,
+                _ = serving => unreachable!("they serve for ever"),
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), both).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_node_that_dials_itself_is_told_so() {
+        for address in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
+            let (_, mut transport) = node();
+            let address = listen(&mut transport, address).await;
+            let dial = transport.dial(address, OPTIONS).unwrap();
+            let error = beside(vec![transport], dial).await.err().unwrap();
+            let mut cause: &dyn std::error::Error = &error;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            assert_eq!(cause.to_string(), MYSELF);
+        }
+    }
+
+    #[tokio::test]
+    async fn nodes_that_listen_on_one_port_and_dial_each_other_at_once_both_reach_the_other() {
+        for _ in 0..10 {
+            let ((one, mut first), (other, mut second)) = (node(), node());
+            let address = listen(&mut first, "/ip4/127.0.0.1/tcp/0").await;
+            let far = address.to_string().replace("127.0.0.1", "127.0.0.2");
+            let far = listen(&mut second, &far).await;
+            let dials = futures::future::join(
+                first.dial(far, OPTIONS).unwrap(),
+                second.dial(address, OPTIONS).unwrap(),
+            );
+            let (to_other, to_one) = beside(vec![first, second], dials).await;
+            assert_eq!((to_other.unwrap().0, to_one.unwrap().0), (other, one));
+        }
+    }
 }
