@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use bookmesh_rpc::Mesh;
-use bookmesh_rpc::api::RackId;
+use bookmesh_rpc::api::{NodeRole, RackId};
+use bookmesh_rpc::mesh::BoxFuture;
 use bookmesh_rpc::orks::Orks;
 use bookmesh_rpc::routing::Routing;
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::call::Limits;
+use crate::gauges::{GaugeSource, Gauges};
 use crate::health::HealthSource;
 use crate::mesh_health::MeshHealth;
 use crate::{announcer, metrics, openapi, ops, routes};
@@ -85,13 +87,20 @@ impl Gateway {
 
     /// All routes, for [`crate::serve()`].
     pub fn router(&self) -> Router {
+        self.router_with(Vec::new())
+    }
+
+    /// As [`Gateway::router`], with a `/metrics` that tells of others in this process as well.
+    pub fn router_with(&self, mut gauges: Vec<Arc<dyn GaugeSource>>) -> Router {
+        let (app, version) = (self.app.clone(), self.config.version.clone());
+        gauges.push(Arc::new(GatewayGauges { app, version }));
         let limits = Limits {
             body_bytes: self.config.max_payload_bytes.min(MAX_PAYLOAD_LIMIT_BYTES),
             time: self.config.request_timeout,
             slow: self.config.slow_after,
             detailed: self.config.detailed_errors,
         };
-        let ops = ops::routes(self.health_source(), self.config.version.clone());
+        let ops = ops::routes(self.health_source(), gauges, self.config.version.clone());
         let document = openapi::router(openapi::Document::new(&self.config.version), limits);
         let own = routes::router(self.app.clone(), limits);
         routes::closed(ops.merge(document).merge(own), limits)
@@ -117,6 +126,20 @@ impl Gateway {
         self.follower.abort();
         // It ends by being aborted, which is what was asked for.
         let _ = (&mut self.follower).await;
+    }
+}
+
+/// What a gateway says of itself.
+struct GatewayGauges {
+    app: Arc<App>,
+    version: String,
+}
+
+impl GaugeSource for GatewayGauges {
+    fn gauges(&self) -> BoxFuture<'_, Gauges> {
+        let mut gauges = Gauges::default();
+        gauges.name_node(NodeRole::Gateway, self.app.mesh.peer_id(), &self.version);
+        Box::pin(async { gauges })
     }
 }
 

@@ -20,9 +20,11 @@
 //! | `recovery_plan` | what can be saved of a rack whose majority is gone, and what may be lost |
 //! | `announcer` | tells the orchestrators that this gateway is there |
 //! | `thing_json`, `log_json`, `change_json`, `answer` | what a client gets |
+//! | `system`, `container` | what this process uses, and may use |
 //! | `http_error` | every error's status, code and shape |
 //! | `openapi` | the API's document, and the page at `/docs` |
-//! | [`ops`], [`health`], [`metrics`] | `/live`, `/ready`, `/health`, `/metrics` for every role |
+//! | [`ops`], [`health`] | `/live`, `/ready`, `/health`, `/metrics` for every role |
+//! | [`metrics`], [`gauges`] | what is counted, and what is asked for when `/metrics` is |
 //!
 //! Two routes beside those of the HTTP API are for whoever wants to check a rack's chain:
 //!
@@ -51,11 +53,13 @@ mod body;
 mod books;
 mod call;
 mod change_json;
+mod container;
 mod edge;
 mod endpoint;
 mod etag;
 mod events;
 mod gateway;
+pub mod gauges;
 pub mod health;
 mod history;
 mod http_error;
@@ -91,6 +95,7 @@ mod write_key;
 pub use axum::Router;
 pub use edge::{EdgeConfig, Origins, RateLimit, TrustedProxies};
 pub use gateway::{Gateway, GatewayConfig, MAX_PAYLOAD_LIMIT_BYTES};
+pub use gauges::{GaugeSource, Gauges};
 pub use health::{BreakerHealth, Health, HealthSource, RackHealth, Wellness};
 pub use ops::ops_router;
 pub use serve::{ServeConfig, serve};

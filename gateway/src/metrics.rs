@@ -76,6 +76,8 @@ fn build() -> Option<Installed> {
     ];
     for (name, meaning) in counted {
         metrics::describe_counter!(name, meaning);
+        // There from the start: a rate begins with the first refusal, not with the second.
+        metrics::counter!(name).increment(0);
     }
     Some(Installed { handle, process })
 }

@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 
 use crate::answer::json;
 use crate::call::{Call, Limits};
+use crate::container::Container;
 use crate::endpoint::Answer;
+use crate::gauges::{self, GaugeSource, TELL_WITHIN};
 use crate::health::{CachedHealth, Health, HealthSource, Wellness};
 use crate::http_error::HttpError;
 use crate::metrics;
@@ -31,19 +33,31 @@ const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 
 pub(crate) struct Ops {
     health: CachedHealth,
+    gauges: Vec<Arc<dyn GaugeSource>>,
     version: String,
     started: Instant,
 }
 
-/// The four routes, and the error shape for everything else. `version` is the program's.
-pub fn ops_router(source: Arc<dyn HealthSource>, version: impl Into<String>) -> Router {
-    closed(routes(source, version.into()), LIMITS)
+/// The four routes, and the error shape for everything else. `/metrics` tells of all sources, and
+/// `version` is the program's.
+pub fn ops_router(
+    source: Arc<dyn HealthSource>,
+    gauges: Vec<Arc<dyn GaugeSource>>,
+    version: impl Into<String>,
+) -> Router {
+    closed(routes(source, gauges, version.into()), LIMITS)
 }
 
 /// The four routes alone, to be merged with others.
-pub(crate) fn routes(source: Arc<dyn HealthSource>, version: String) -> Router {
+pub(crate) fn routes(
+    source: Arc<dyn HealthSource>,
+    mut gauges: Vec<Arc<dyn GaugeSource>>,
+    version: String,
+) -> Router {
     metrics::install();
-    let ops = Ops { health: CachedHealth::new(source), version, started: Instant::now() };
+    gauges.push(Arc::new(Container));
+    let health = CachedHealth::new(source);
+    let ops = Ops { health, gauges, version, started: Instant::now() };
     router(Arc::new(ops), LIMITS)
 }
 
@@ -95,8 +109,9 @@ async fn health(ops: Arc<Ops>, _call: Call) -> Answer {
     Ok(json(status, &HealthJson { health: &health, version, uptime_s, system }))
 }
 
-async fn prometheus(_ops: Arc<Ops>, _call: Call) -> Answer {
-    let mut response = Response::new(Body::from(metrics::render()));
+async fn prometheus(ops: Arc<Ops>, _call: Call) -> Answer {
+    let gauges = gauges::ask(&ops.gauges, TELL_WITHIN).await;
+    let mut response = Response::new(Body::from(metrics::render() + &gauges.render()));
     response.headers_mut().insert(header::CONTENT_TYPE, PROMETHEUS);
     Ok(response)
 }

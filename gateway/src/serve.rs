@@ -92,10 +92,13 @@ pub async fn serve(
     // Closed when the shutdown begins.
     let (open, closing) = watch::channel(());
     let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
-    tokio::pin!(shutdown);
+    let edge = server.edge.clone();
+    let follow_names = edge.proxies.follow();
+    tokio::pin!(shutdown, follow_names);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
+            () = &mut follow_names => {}
             _ = upkeep.tick() => crate::metrics::upkeep(),
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = server.accept(&listener) => {
@@ -202,7 +205,7 @@ impl Server {
     /// Counts a connection with its client's, where they are counted.
     fn count(&self, peer: IpAddr) -> Result<Option<Counted>, Enough> {
         match &self.per_client {
-            Some(per_client) if !self.edge.trusted_proxies.contains(peer) => {
+            Some(per_client) if !self.edge.proxies.contain(peer) => {
                 per_client.admit(peer).map(Some).ok_or(Enough)
             }
             _ => Ok(None),

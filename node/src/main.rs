@@ -39,6 +39,7 @@ fn role(runtime: &Runtime, command: &RoleCommand) -> ExitCode {
     }
     // Before anything counts: what is counted earlier is counted nowhere.
     bookmesh_gateway::metrics::install();
+    logging::count_drops();
     let ended = runtime.block_on(async {
         match command {
             RoleCommand::Up(args) => process::up(&settings, args.workers.into()).await,

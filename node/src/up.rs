@@ -15,6 +15,8 @@ use futures::try_join;
 
 use crate::cli::DEFAULT_URL;
 use crate::roles::base::{BaseConfig, StartError};
+use crate::roles::gauges::Observed;
+use crate::roles::mesh_key;
 use crate::roles::nodes::{GatewayNode, OrkNode, REPLACE_AFTER, WorkerConfig, WorkerNode};
 use crate::roles::ork_life::OrkConfig;
 
@@ -128,6 +130,12 @@ impl Up {
         racks.filter_map(|rack| rack.status().ok()?.leader).next()
     }
 
+    /// Its nodes, for `/metrics`; the gateway tells of itself.
+    pub fn observed(&self) -> impl Iterator<Item = Observed> {
+        let workers = self.books.iter().chain(&self.orders).map(WorkerNode::observed);
+        std::iter::once(self.ork.observed()).chain(workers)
+    }
+
     /// Stops all of it, the gateway's HTTP side having been drained: whoever asks goes first,
     /// then the workers, all at once so that each rack comes back as a whole, then the registry.
     pub async fn stop(self) {
@@ -168,7 +176,8 @@ pub const fn voters(workers: usize) -> usize {
 fn base(config: &UpConfig) -> Result<BaseConfig, StartError> {
     let mesh_key = match &config.mesh_key {
         Some(key) => key.clone(),
-        None => own_mesh_key(&config.data_dir)?,
+        // The data directory's own, so that two meshes on one machine never mix.
+        None => mesh_key::load_or_make(&config.data_dir.join("mesh.key"))?,
     };
     Ok(BaseConfig {
         data_dir: config.data_dir.clone(),
@@ -181,15 +190,6 @@ fn base(config: &UpConfig) -> Result<BaseConfig, StartError> {
         mdns: false,
         max_connections: config.max_connections,
     })
-}
-
-/// The mesh key of this data directory, made when it is new: so two meshes on one machine never
-/// mix.
-fn own_mesh_key(data_dir: &Path) -> Result<MeshKey, StartError> {
-    let path = data_dir.join("mesh.key");
-    let text = StoreKey::load_or_make(&path)?.to_hex();
-    MeshKey::from_hex(&text)
-        .map_err(|error| StartError::Late(format!("{}: {error}", path.display())))
 }
 
 /// What is printed when it is up, for people.

@@ -6,19 +6,45 @@ use std::str::FromStr;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::proxy_names::ProxyNames;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Networks that may be named.
-const MAX_NETWORKS: usize = 64;
+/// Addresses, networks and names together.
+const MAX_PROXIES: usize = 64;
+/// The longest name, in bytes, and the longest part of one between dots (RFC 1035, 2.3.4).
+const MAX_NAME_BYTES: usize = 253;
+const MAX_LABEL_BYTES: usize = 63;
 /// Proxies one behind the other that are looked past; the chain is text from outside.
 const MAX_HOPS: usize = 16;
 
 /// The proxies whose `X-Forwarded-For` is believed: none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    names: Vec<String>,
+}
 
-impl TrustedProxies {
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+/// The same while a server runs: names lead to addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Proxies {
+    networks: Vec<IpNet>,
+    names: ProxyNames,
+}
+
+impl Proxies {
+    pub(super) fn new(trusted: &TrustedProxies) -> Self {
+        let names = ProxyNames::new(&trusted.names);
+        Self { networks: trusted.networks.clone(), names }
+    }
+
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
+            || self.names.contain(address)
+    }
+
+    /// Keeps up with where their names lead to; never ends.
+    pub(crate) async fn follow(&self) {
+        self.names.follow().await;
     }
 
     /// The client's address. Each proxy appends whom it was called by, so the chain is believed
@@ -26,7 +52,7 @@ impl TrustedProxies {
     /// the client's own invention.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        if !self.contains(peer) {
+        if !self.contain(peer) {
             return client;
         }
         let values = headers.get_all(X_FORWARDED_FOR).iter();
@@ -37,7 +63,7 @@ impl TrustedProxies {
             let hop = std::str::from_utf8(hop).ok().map(str::trim);
             let Some(address) = hop.and_then(address) else { break };
             client = address;
-            if !self.contains(address) {
+            if !self.contain(address) {
                 break;
             }
         }
@@ -56,16 +82,33 @@ fn address(text: &str) -> Option<IpAddr> {
 impl FromStr for TrustedProxies {
     type Err = ();
 
-    /// Addresses (`10.0.0.7`) and networks (`10.0.0.0/8`, `fd00::/8`) separated by commas.
+    /// Addresses (`10.0.0.7`), networks (`10.0.0.0/8`, `fd00::/8`) and names of hosts (`proxy`)
+    /// separated by commas.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let items = || text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        if items().count() > MAX_NETWORKS {
-            return Err(());
+        let mut proxies = Self::default();
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let network = item.parse::<IpAddr>().map(IpNet::from).or_else(|_| item.parse());
+            match network {
+                Ok(network) => proxies.networks.push(network),
+                Err(_) if is_name(item) => proxies.names.push(item.to_owned()),
+                Err(_) => return Err(()),
+            }
         }
-        let network =
-            |item: &str| item.parse::<IpAddr>().map(IpNet::from).or_else(|_| item.parse());
-        items().map(network).collect::<Result<_, _>>().map(Self).map_err(|_| ())
+        let within = proxies.networks.len() + proxies.names.len() <= MAX_PROXIES;
+        within.then_some(proxies).ok_or(())
     }
+}
+
+/// Whether this can be the name of a host. What ends in a number is an address that is none.
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label =
+        |label: &str| (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(allowed);
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= MAX_NAME_BYTES
+        && text.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -78,7 +121,8 @@ mod tests {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_str(chain).unwrap());
         }
         let trusted: TrustedProxies = trusted.parse().unwrap();
-        trusted.client(peer.parse().unwrap(), &headers).to_string()
+        let proxies = Proxies::new(&trusted);
+        proxies.client(peer.parse().unwrap(), &headers).to_string()
     }
 
     #[test]
@@ -103,9 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_checked() {
-        for bad in ["10.0.0.0/33", "proxy", "10.0.0.1/", &"::1,".repeat(MAX_NETWORKS + 1)] {
+    fn networks_and_names_are_checked() {
+        let many = "::1,".repeat(MAX_PROXIES) + "edge";
+        for bad in ["10.0.0.0/33", "10.0.0.1/", "10.0.0.256", "a..b", "a b", "http://a", &many] {
             assert_eq!(bad.parse::<TrustedProxies>(), Err(()), "{bad}");
         }
+        let good: TrustedProxies = "edge, fd00::/8,proxy-1.books.example.".parse().unwrap();
+        assert_eq!((good.networks.len(), good.names.len()), (1, 2));
     }
 }

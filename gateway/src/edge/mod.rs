@@ -6,6 +6,7 @@
 //! | `headers` | what every answer says: nothing is guessed, framed or kept |
 //! | `cors` | which pages of other origins may call |
 //! | `client_address` | whom a request comes from, behind proxies too |
+//! | `proxy_names` | where the names of proxies lead to |
 //! | `rate_limit`, `clients` | a bucket of tokens for each client, in bounded memory |
 //! | `compression` | large answers shrink for those who ask for it |
 //! | `wire` | a connection's bytes: readers that stopped, and hyper's own errors |
@@ -23,6 +24,7 @@ mod cors;
 mod headers;
 pub(crate) mod malformed;
 pub(crate) mod per_client;
+mod proxy_names;
 mod rate_limit;
 pub(crate) mod stalls;
 pub(crate) mod wire;
@@ -40,6 +42,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use axum::routing::future::RouteFuture;
 use tower::{BoxError, Service};
 
+use self::client_address::Proxies;
 pub use self::client_address::TrustedProxies;
 pub use self::cors::Origins;
 use self::rate_limit::Limiter;
@@ -71,13 +74,14 @@ pub struct EdgeConfig {
 pub(crate) struct Edge {
     cors: Option<Origins>,
     limiter: Option<Limiter>,
-    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) proxies: Proxies,
 }
 
 impl Edge {
     pub(crate) fn new(config: EdgeConfig) -> Self {
         let EdgeConfig { cors, rate_limit, trusted_proxies } = config;
-        Self { cors, limiter: rate_limit.map(Limiter::new), trusted_proxies }
+        let proxies = Proxies::new(&trusted_proxies);
+        Self { cors, limiter: rate_limit.map(Limiter::new), proxies }
     }
 
     /// The answer to a request that no handler has to see.
@@ -97,7 +101,7 @@ impl Edge {
             HttpError::no_host()
         } else {
             let limiter = self.limiter.as_ref().filter(|_| !is_for_operators(request))?;
-            let client = self.trusted_proxies.client(peer, request.headers());
+            let client = self.proxies.client(peer, request.headers());
             HttpError::rate_limited(limiter.refuses(client)?)
         };
         let id = request_id(request.headers());

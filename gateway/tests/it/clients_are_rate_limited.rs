@@ -75,6 +75,23 @@ async fn behind_a_proxy_each_client_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_proxy_can_be_known_by_name() {
+    let world = world(limited(100, "localhost")).await;
+    let by = async |chain: &str| {
+        Request::new("GET", "/racks").header("x-forwarded-for", chain).send(world.at).await
+    };
+    // Until the name was looked up, all of them are the proxy itself.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        refused(async || by("1.1.1.1").await).await;
+        if by("2.2.2.2").await.status == 200 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the name was never looked up");
+    }
+}
+
+#[tokio::test]
 async fn nobody_gets_a_new_limit_by_an_invented_address() {
     let world = world(limited(100, "")).await;
     let number = std::cell::Cell::new(0);

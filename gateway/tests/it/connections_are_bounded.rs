@@ -57,7 +57,7 @@ async fn served(config: ServeConfig) -> Served {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let at = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let router = ops_router(gate.clone(), "1.2.3");
+    let router = ops_router(gate.clone(), Vec::new(), "1.2.3");
     let done = tokio::spawn(serve(listener, router, config, async {
         let _ = stopped.await;
     }));

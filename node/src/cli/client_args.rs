@@ -311,6 +311,23 @@ pub enum KeysCommand {
     /// Print a new mesh key.
     #[command(after_help = "Example:\n  (umask 077; bookmesh keys mesh > mesh.key)")]
     Mesh,
+    /// See to it that a directory holds a certificate for a TLS proxy: fullchain.pem, privkey.pem.
+    Cert(CertArgs),
+}
+
+/// Arguments of `keys cert`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  bookmesh keys cert --dir certs --host localhost,books.example")]
+pub struct CertArgs {
+    /// Where it has to be; what is there stays, and otherwise one is made that is signed by itself.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// The names and addresses that one of our own is made for.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "localhost")]
+    pub host: Vec<String>,
+    /// A directory with a certificate of your own: as long as it has one, that is taken.
+    #[arg(long)]
+    pub from: Option<PathBuf>,
 }
 
 /// Configuration.

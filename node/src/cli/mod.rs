@@ -15,9 +15,9 @@ mod operator_args;
 
 pub use args::{Cli, GatewayArgs, OrkArgs, RoleCommand, UpArgs, WorkerArgs};
 pub use client_args::{
-    AddArgs, BookCommand, ClientCommand, ConfigCommand, DEFAULT_URL, ExportArgs, ExportFormat,
-    HealthArgs, ImportArgs, KeysCommand, ListArgs, LogCommand, OneBook, Server, StatusArgs,
-    UpdateArgs,
+    AddArgs, BookCommand, CertArgs, ClientCommand, ConfigCommand, DEFAULT_URL, ExportArgs,
+    ExportFormat, HealthArgs, ImportArgs, KeysCommand, ListArgs, LogCommand, OneBook, Server,
+    StatusArgs, UpdateArgs,
 };
 pub use operator_args::{
     RackChange, RackStartArgs, RecoverArgs, RetireArgs, SettingsArgs, SettingsChange,

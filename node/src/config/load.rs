@@ -1,6 +1,7 @@
 //! Four layers become settings, or all mistakes at once.
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::file::{self, Texts};
@@ -111,13 +112,12 @@ impl Loading {
     }
 
     fn take(&mut self, setting: &'static Setting, text: String, source: Source) {
-        let ok = match setting.file_of.and_then(Setting::by_key) {
+        let taken = match setting.file_of.and_then(Setting::by_key) {
             Some(held) => self.take_from_file(setting, held, &text, &source),
-            None => (setting.set)(&mut self.settings, text.trim()).is_some(),
+            None => (setting.set)(&mut self.settings, text.trim())
+                .ok_or_else(|| Mistake::of(setting, &text, source.clone())),
         };
-        if !ok {
-            self.mistakes.push(Mistake::of(setting, &text, source.clone()));
-        }
+        self.mistakes.extend(taken.err());
         self.given.insert(setting.key, (text, source));
     }
 
@@ -128,19 +128,39 @@ impl Loading {
         held: &Setting,
         path: &str,
         source: &Source,
-    ) -> bool {
+    ) -> Result<(), Mistake> {
+        let refused = |allowed: String| {
+            let (name, value) = (setting.name().into(), Some(path.into()));
+            Mistake { name, value, allowed, source: source.clone() }
+        };
         if let Some((_, direct)) = self.given.get(held.key) {
             if layer(direct) == layer(source) {
                 let allowed = format!("left out when {} is given, or the other way", held.name());
-                let (name, value) = (setting.name().into(), Some(path.into()));
-                self.mistakes.push(Mistake { name, value, allowed, source: source.clone() });
+                return Err(refused(allowed));
             }
-            if layer(direct) >= layer(source) {
-                return true;
+            if layer(direct) > layer(source) {
+                return Ok(());
             }
         }
-        let text = file::read_small(Path::new(path)).ok();
-        text.is_some_and(|text| (held.set)(&mut self.settings, text.trim()).is_some())
+        let text = match file::read_small(Path::new(path)) {
+            Ok(text) => text,
+            Err(error) if self.is_made(held, &error) => {
+                // Whatever a layer further away gave.
+                self.settings.mesh_key = None;
+                self.settings.mesh_key_to_make = Some(path.into());
+                return Ok(());
+            }
+            Err(error) => return Err(refused(format!("{}: {error}", setting.allowed))),
+        };
+        (held.set)(&mut self.settings, text.trim()).ok_or_else(|| {
+            refused(format!("{}, and it holds something else: {}", setting.allowed, mending(held)))
+        })
+    }
+
+    /// Whether a file that can't be read is one that is made by whoever starts a node.
+    fn is_made(&self, held: &Setting, error: &io::Error) -> bool {
+        let missing = error.kind() == ErrorKind::NotFound;
+        held.key == "mesh_key" && self.settings.mesh_key_create && missing
     }
 
     /// Derived defaults come last: they look at what the others turned out to be.
@@ -174,6 +194,9 @@ impl Loading {
         }
         self.settings.mdns &= !self.settings.p2p_host.is_loopback();
         self.refuse_strangers();
+        if self.settings.mesh_key_create && !self.given.contains_key("mesh_key_file") {
+            self.refuse("mesh_key_create");
+        }
         if self.settings.rate_limit_burst.is_some() && self.settings.rate_limit_rps.is_none() {
             self.refuse("rate_limit_burst");
         }
@@ -207,6 +230,16 @@ impl Loading {
             Shown::new(setting, given, default)
         });
         Ok(Loaded { shown: shown.collect(), settings: self.settings })
+    }
+}
+
+/// What to do about a file that was there and holds no key.
+fn mending(held: &Setting) -> &'static str {
+    match held.key {
+        "mesh_key" => {
+            "put back the key that the other nodes have, or remove the file for a new one"
+        }
+        _ => "put back the key that the data were written with",
     }
 }
 

@@ -206,3 +206,53 @@ fn the_edge_is_open_by_default_and_a_burst_needs_a_rate() {
     let all = ["CORS_ORIGIN", "MAX_CONNECTIONS_PER_CLIENT", "RATE_LIMIT_BURST", "TRUSTED_PROXIES"];
     assert_eq!(found, all);
 }
+
+#[test]
+fn a_mesh_key_that_is_to_be_made_is_made_by_no_look_at_the_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mesh/mesh.key");
+    let flags = Overrides::default().with("mesh_key_file", path.to_str().unwrap());
+    let mistakes = Settings::load(Role::Ork, &flags, no_env).unwrap_err().to_string();
+    assert!(mistakes.contains("MESH_KEY_CREATE=on makes it"), "{mistakes}");
+
+    let flags = flags.with("mesh_key_create", "on");
+    let settings = Settings::load(Role::Ork, &flags, no_env).unwrap();
+    assert_eq!(settings.mesh_key_to_make.as_deref(), Some(&*path));
+    assert!(settings.mesh_key.is_none());
+    assert!(settings.p2p_host.is_unspecified() && settings.mdns, "it is a mesh with a key");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, KEY).unwrap();
+    let settings = Settings::load(Role::Ork, &flags, no_env).unwrap();
+    assert_eq!(settings.mesh_key.unwrap().to_hex(), KEY);
+    assert_eq!(settings.mesh_key_to_make, None);
+}
+
+#[test]
+fn a_key_file_that_holds_no_key_is_refused_with_what_to_do() {
+    for damaged in ["", "not a key", &KEY[1..]] {
+        let (file, _) = file(damaged);
+        let path = file.path().to_str().unwrap();
+        let flags = Overrides::default().with("mesh_key_file", path).with("mesh_key_create", "on");
+        let mistakes = Settings::load(Role::Ork, &flags, no_env).unwrap_err().to_string();
+        assert!(mistakes.contains("put back the key that the other nodes have"), "{mistakes}");
+        assert!(damaged.is_empty() || !mistakes.contains(damaged), "it may be nearly the secret");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), damaged);
+
+        let flags = Overrides::default().with("store_primary_key_file", path);
+        let mistakes = Settings::load(Role::Ork, &flags, no_env).unwrap_err().to_string();
+        assert!(mistakes.contains("the key that the data were written with"), "{mistakes}");
+    }
+}
+
+#[test]
+fn a_mesh_key_is_made_only_where_a_file_is_named() {
+    for role in Role::ALL {
+        let flags = Overrides::default().with("rack_id", "a").with("mesh_key_create", "on");
+        let mistakes = Settings::load(role, &flags, no_env).unwrap_err();
+        assert_eq!(names(&mistakes), ["MESH_KEY_CREATE"]);
+        assert!(mistakes.to_string().contains("only with MESH_KEY_FILE"), "{mistakes}");
+        assert!(Settings::load(role, &flags.with("mesh_key_create", "off"), no_env).is_ok());
+    }
+}

@@ -86,7 +86,7 @@ const fn secret(
 const fn secret_file(
     [key, flag, of]: [&'static str; 3],
     env: &'static [&'static str],
-    doc: &'static str,
+    [allowed, doc]: [&'static str; 2],
 ) -> Setting {
     Setting {
         key,
@@ -94,7 +94,7 @@ const fn secret_file(
         flag,
         value: "FILE",
         doc,
-        allowed: "a readable file of 64 hex digits (32 bytes)",
+        allowed,
         default: Default::Absent("none"),
         secret: false,
         file_of: Some(of),
@@ -140,7 +140,7 @@ pub const SETTINGS: &[Setting] = &[
         ["p2p_host", "p2p-host", "IP"],
         &["P2P_HOST"],
         Default::Derived(|role, settings| {
-            let strangers = settings.mesh_key.is_none() || role == Role::Up;
+            let strangers = !settings.is_keyed() || role == Role::Up;
             if strangers { "127.0.0.1" } else { "0.0.0.0" }
         }),
         [
@@ -230,10 +230,24 @@ pub const SETTINGS: &[Setting] = &[
         "What admits a node to the mesh; `bookmesh keys mesh` makes one",
         |s, text| MeshKey::from_hex(text).ok().map(|value| s.mesh_key = Some(value)),
     ),
+    // Before the file, which may be missing with it.
+    plain(
+        ["mesh_key_create", "mesh-key-create", "on|off"],
+        &["MESH_KEY_CREATE"],
+        Default::Fixed("off"),
+        [
+            "on or off, and on only with MESH_KEY_FILE, the file to make",
+            "Make MESH_KEY_FILE with a new key when there is none",
+        ],
+        |s, text| parse::switch(text).map(|value| s.mesh_key_create = value),
+    ),
     secret_file(
         ["mesh_key_file", "mesh-key-file", "mesh_key"],
         &["MESH_KEY_FILE"],
-        "A file that holds the mesh key",
+        [
+            "a readable file of 64 hex digits (32 bytes); MESH_KEY_CREATE=on makes it",
+            "A file that holds the mesh key",
+        ],
     ),
     secret(
         ["store_primary_key", "store-primary-key"],
@@ -245,7 +259,7 @@ pub const SETTINGS: &[Setting] = &[
     secret_file(
         ["store_primary_key_file", "store-primary-key-file", "store_primary_key"],
         &["STORE_PRIMARY_KEY_FILE"],
-        "A file that holds the storage key",
+        ["a readable file of 64 hex digits (32 bytes)", "A file that holds the storage key"],
     ),
     plain(
         ["log_level", "log-level", "LEVEL"],
@@ -361,11 +375,12 @@ pub const SETTINGS: &[Setting] = &[
         |s, text| parse::rate(text).map(|value| s.rate_limit_burst = value),
     ),
     plain(
-        ["trusted_proxies", "trusted-proxies", "NETWORKS"],
+        ["trusted_proxies", "trusted-proxies", "PROXIES"],
         &["TRUSTED_PROXIES"],
         Default::Absent("none"),
         [
-            "at most 64 addresses or networks separated by commas, such as 10.0.0.7 or fd00::/8",
+            "at most 64 addresses, networks or names of hosts separated by commas, such as \
+             10.0.0.7, fd00::/8 or proxy",
             "Proxies whose X-Forwarded-For says who the client is",
         ],
         |s, text| text.parse().ok().map(|value| s.trusted_proxies = value),

@@ -109,6 +109,11 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// What admits a node to the mesh.
     pub mesh_key: Option<MeshKey>,
+    /// A mesh key's file that is not there is made.
+    pub mesh_key_create: bool,
+    /// The file that was not there and is to be made, by whoever starts a node: loading settings
+    /// makes nothing.
+    pub mesh_key_to_make: Option<PathBuf>,
     /// What encrypts logs and views at rest; `None`: the data directory's own.
     pub store_key: Option<Secret32>,
     /// A level, or a list of `target=level`.
@@ -156,6 +161,11 @@ impl Settings {
         Loaded::load(role, flags, env).map(|loaded| loaded.settings)
     }
 
+    /// Whether nodes need a key to be admitted.
+    pub const fn is_keyed(&self) -> bool {
+        self.mesh_key.is_some() || self.mesh_key_to_make.is_some()
+    }
+
     /// What stands before the defaults of the table are put over it, which replace every value
     /// that is not optional.
     pub(super) fn blank() -> Self {
@@ -175,6 +185,8 @@ impl Settings {
             ork_replicas: 0,
             data_dir: PathBuf::new(),
             mesh_key: None,
+            mesh_key_create: false,
+            mesh_key_to_make: None,
             store_key: None,
             log_level: String::new(),
             log_format: LogFormat::Pretty,

@@ -11,12 +11,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::MemberId;
 use openraft::{LogId, Membership};
 use serde::{Deserialize, Serialize};
 
 use super::machine::SharedView;
+use super::proposer::now_ms;
 use super::types::Seat;
 
 /// Stamps that a follower keeps until it has applied what they name. When it is further behind
@@ -30,6 +32,27 @@ pub struct Stamp {
     at_ms: u64,
     /// What was acknowledged before is applied up to here.
     applied: u64,
+}
+
+/// When an append was sent: by the clock that others hold theirs against, and by the one that
+/// nobody sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Milliseconds since 1970.
+    pub ms: u64,
+    /// For what this member decides by itself.
+    pub at: Instant,
+}
+
+impl Sent {
+    /// Just now.
+    pub fn now() -> Self {
+        Self { ms: now_ms(), at: Instant::now() }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { ms: self.ms.max(other.ms), at: self.at.max(other.at) }
+    }
 }
 
 /// What a member's view shows.
@@ -62,7 +85,7 @@ pub struct Freshness {
 #[derive(Default)]
 struct Acks {
     term: u64,
-    sent_ms: HashMap<MemberId, u64>,
+    sent: HashMap<MemberId, Sent>,
 }
 
 /// The follower's side.
@@ -71,6 +94,8 @@ struct Heard {
     /// Stamps whose entries are not applied yet, oldest first.
     ahead: VecDeque<Stamp>,
     fresh_ms: Option<u64>,
+    /// What it vouched for itself when it last led.
+    led_ms: Option<u64>,
 }
 
 impl Freshness {
@@ -81,14 +106,13 @@ impl Freshness {
     }
 
     /// A member took an append of this term, sent then.
-    pub fn acknowledged(&self, term: u64, member: MemberId, sent_ms: u64) {
+    pub fn acknowledged(&self, term: u64, member: MemberId, sent: Sent) {
         let mut acks = lock(&self.acks);
         if acks.term < term {
             *acks = Acks { term, ..Acks::default() };
         }
         if acks.term == term {
-            let known = acks.sent_ms.entry(member).or_default();
-            *known = sent_ms.max(*known);
+            acks.sent.entry(member).and_modify(|known| *known = known.max(sent)).or_insert(sent);
         }
     }
 
@@ -97,17 +121,34 @@ impl Freshness {
     /// before had acknowledged.
     pub fn stamp(&self, term: u64, now_ms: u64) -> Option<Stamp> {
         // In this order: what is acknowledged before the moment is applied when it is looked at.
-        let at_ms = self.confirmed_ms(term, now_ms)?;
+        let at_ms = self.confirmed(term, now_ms, |sent| sent.ms)?;
         let applied = self.view.applied().filter(|id| id.leader_id.term == term)?;
+        let mut heard = lock(&self.heard);
+        heard.led_ms = heard.led_ms.max(Some(at_ms));
         Some(Stamp { at_ms, applied: applied.index })
     }
 
-    /// The latest moment at which a majority took this member for the leader.
-    fn confirmed_ms(&self, term: u64, now_ms: u64) -> Option<u64> {
+    /// Whether a majority took this member for the leader of this term within the last `time`.
+    pub fn is_confirmed(&self, term: u64, time: Duration) -> bool {
+        let now = Instant::now();
+        let confirmed = self.confirmed(term, now, |sent| sent.at);
+        confirmed.is_some_and(|at| now.saturating_duration_since(at) <= time)
+    }
+
+    /// Whether a member took an append of this term that was sent within the last `time`.
+    pub fn answers(&self, term: u64, member: MemberId, time: Duration) -> bool {
         let acks = lock(&self.acks);
-        let answered = |member: &MemberId| match acks.sent_ms.get(member) {
-            _ if *member == self.own => Some(now_ms),
-            Some(sent_ms) if acks.term == term => Some(*sent_ms),
+        let sent = acks.sent.get(&member).filter(|_| acks.term == term);
+        sent.is_some_and(|sent| sent.at.elapsed() <= time)
+    }
+
+    /// The latest moment at which a majority took this member for the leader, by one of the two
+    /// clocks.
+    fn confirmed<T: Ord + Copy>(&self, term: u64, now: T, by: impl Fn(&Sent) -> T) -> Option<T> {
+        let acks = lock(&self.acks);
+        let answered = |member: &MemberId| match acks.sent.get(member) {
+            _ if *member == self.own => Some(now),
+            Some(sent) if acks.term == term => Some(by(sent)),
             _ => None,
         };
         let mut confirmed = None;
@@ -141,6 +182,17 @@ impl Freshness {
         let mut heard = lock(&self.heard);
         heard.catch_up(applied);
         heard.fresh_ms.map(|fresh_ms| now_ms.saturating_sub(fresh_ms))
+    }
+}
+
+impl Freshness {
+    /// As [`Freshness::lag_ms`], of one that may have led: it was as fresh then as it said. For
+    /// people, who want to know how far a leader is behind that was cut off or has just been
+    /// followed by another.
+    pub fn behind_ms(&self, now_ms: u64) -> Option<u64> {
+        let followed = self.lag_ms(now_ms);
+        let led = lock(&self.heard).led_ms.map(|led_ms| now_ms.saturating_sub(led_ms));
+        followed.into_iter().chain(led).min()
     }
 }
 
@@ -193,16 +245,21 @@ mod tests {
         (shows, freshness)
     }
 
+    /// Sent this long after 1970, and now.
+    fn sent(ms: u64) -> Sent {
+        Sent { ms, at: Instant::now() }
+    }
+
     #[test]
     fn a_leader_vouches_for_the_moment_that_a_majority_confirmed() {
         let (view, leader) = member(&[&[1, 2, 3]]);
         view.set(4, 10);
         assert_eq!(leader.stamp(4, 1000), None, "nobody has answered");
-        leader.acknowledged(4, 2, 900);
-        leader.acknowledged(4, 2, 800);
-        leader.acknowledged(4, 9, 990);
+        leader.acknowledged(4, 2, sent(900));
+        leader.acknowledged(4, 2, sent(800));
+        leader.acknowledged(4, 9, sent(990));
         assert_eq!(leader.stamp(4, 1000), Some(Stamp { at_ms: 900, applied: 10 }));
-        leader.acknowledged(4, 3, 950);
+        leader.acknowledged(4, 3, sent(950));
         assert_eq!(leader.stamp(4, 1000), Some(Stamp { at_ms: 950, applied: 10 }));
         // Cut off, it goes on sending; what it vouches for grows no more.
         assert_eq!(leader.stamp(4, 9000), Some(Stamp { at_ms: 950, applied: 10 }));
@@ -212,12 +269,12 @@ mod tests {
     fn what_was_answered_in_another_term_or_applied_before_this_one_proves_nothing() {
         let (view, leader) = member(&[&[1, 2, 3]]);
         view.set(3, 10);
-        leader.acknowledged(3, 2, 900);
-        leader.acknowledged(4, 3, 950);
+        leader.acknowledged(3, 2, sent(900));
+        leader.acknowledged(4, 3, sent(950));
         assert_eq!(leader.stamp(4, 1000), None, "its own first entry is not applied");
         view.set(4, 11);
         assert_eq!(leader.stamp(4, 1000), Some(Stamp { at_ms: 950, applied: 11 }));
-        leader.acknowledged(3, 2, 980);
+        leader.acknowledged(3, 2, sent(980));
         assert_eq!(leader.stamp(5, 1000), None);
         assert_eq!(leader.stamp(4, 1000), Some(Stamp { at_ms: 950, applied: 11 }));
     }
@@ -229,11 +286,48 @@ mod tests {
         assert_eq!(alone.stamp(1, 1000), Some(Stamp { at_ms: 1000, applied: 5 }));
         let (view, changing) = member(&[&[1, 2, 3], &[3, 4, 5]]);
         view.set(1, 5);
-        changing.acknowledged(1, 2, 900);
+        changing.acknowledged(1, 2, sent(900));
         assert_eq!(changing.stamp(1, 1000), None);
-        changing.acknowledged(1, 4, 700);
-        changing.acknowledged(1, 5, 800);
+        changing.acknowledged(1, 4, sent(700));
+        changing.acknowledged(1, 5, sent(800));
         assert_eq!(changing.stamp(1, 1000), Some(Stamp { at_ms: 700, applied: 5 }));
+    }
+
+    #[test]
+    fn a_leader_is_confirmed_as_long_as_a_majority_answers_in_its_term() {
+        const TIME: Duration = Duration::from_secs(2);
+        let (_, leader) = member(&[&[1, 2, 3, 4, 5]]);
+        let now = Instant::now();
+        let ago = |seconds| Sent { ms: 0, at: now - Duration::from_secs(seconds) };
+        leader.acknowledged(4, 2, ago(0));
+        assert!(!leader.is_confirmed(4, TIME), "two of five");
+        leader.acknowledged(4, 3, ago(5));
+        leader.acknowledged(4, 9, ago(0));
+        assert!(!leader.is_confirmed(4, TIME), "too long ago, or no voter");
+        assert!(leader.is_confirmed(4, 2 * TIME + TIME));
+        leader.acknowledged(4, 3, ago(1));
+        leader.acknowledged(4, 3, ago(5));
+        assert!(leader.is_confirmed(4, TIME), "a later word counts");
+        assert!(!leader.is_confirmed(5, TIME), "in another term");
+        let who: Vec<_> = (1..=9).filter(|id| leader.answers(4, *id, TIME)).collect();
+        assert_eq!(who, [2, 3, 9]);
+        assert!(!leader.answers(5, 2, TIME));
+        let (_, alone) = member(&[&[1]]);
+        assert!(alone.is_confirmed(1, Duration::ZERO));
+    }
+
+    #[test]
+    fn one_that_led_is_as_old_as_it_vouched_for() {
+        let (view, leader) = member(&[&[1, 2, 3]]);
+        view.set(4, 10);
+        assert_eq!(leader.behind_ms(1000), None);
+        leader.acknowledged(4, 2, sent(900));
+        leader.stamp(4, 950);
+        assert_eq!((leader.behind_ms(1000), leader.lag_ms(1000)), (Some(100), None));
+        leader.hear(Stamp { at_ms: 990, applied: 11 });
+        assert_eq!(leader.behind_ms(1000), Some(100), "it has not applied that yet");
+        view.set(5, 11);
+        assert_eq!(leader.behind_ms(1000), Some(10));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bookmesh_rpc::api::{ApiError, Command, GroupId, Hash, LogPage, LogRecord, MemberId, Outcome};
 use bookmesh_rpc::{Mesh, PeerId};
@@ -81,6 +81,7 @@ pub struct Group<V> {
     inbound: Inbound,
     saver: Saver,
     tasks: Mutex<JoinSet<()>>,
+    opened: Instant,
 }
 
 impl<V: View> Group<V> {
@@ -144,6 +145,7 @@ impl<V: View> Group<V> {
             inbound,
             saver,
             tasks,
+            opened: Instant::now(),
         }))
     }
 
@@ -214,6 +216,15 @@ impl<V: View> Group<V> {
     /// Which group.
     pub const fn name(&self) -> &GroupId {
         &self.name
+    }
+
+    pub(super) const fn freshness(&self) -> &Arc<Freshness> {
+        &self.freshness
+    }
+
+    /// When this member was opened.
+    pub const fn opened(&self) -> Instant {
+        self.opened
     }
 
     pub(super) const fn mesh(&self) -> &Mesh {

@@ -50,6 +50,8 @@ pub struct LogStore {
     purged: Option<LogId<MemberId>>,
     /// Of the last entry; openraft says its index only.
     last_term: Arc<AtomicU64>,
+    /// As openraft said last.
+    committed: Arc<AtomicU64>,
 }
 
 impl LogStore {
@@ -58,7 +60,8 @@ impl LogStore {
     /// # Errors
     /// When what stands beside the log can't be read.
     pub fn open(group: Group) -> Result<Self, LogError> {
-        let mut store = Self { group, purged: None, last_term: Arc::default() };
+        let mut store =
+            Self { group, purged: None, last_term: Arc::default(), committed: Arc::default() };
         store.purged = store.get(MetaKey::Purged)?;
         Ok(store)
     }
@@ -136,6 +139,11 @@ impl LogStore {
     /// The term of the last entry; 0 while there is none, or openraft has not opened the log.
     pub fn last_term(&self) -> u64 {
         self.last_term.load(Ordering::Relaxed)
+    }
+
+    /// The last entry that is known to be committed, applied or not; 0 while none is.
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
     }
 
     fn note(&self, last: Option<LogId<MemberId>>) {
@@ -241,6 +249,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         &mut self,
         committed: Option<LogId<MemberId>>,
     ) -> Result<(), StorageError<MemberId>> {
+        self.committed.store(committed.map_or(0, |id| id.index), Ordering::Relaxed);
         let saved = codec::encode(&committed)
             .map_err(LogError::from)
             .and_then(|value| Ok(self.group.put_lazy(MetaKey::Committed, value.into())?));

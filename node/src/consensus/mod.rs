@@ -22,6 +22,7 @@
 //! | [`filling`] | a replica that takes no part yet is filled with what is committed |
 //! | [`recovery`] | one member goes on alone when the majority is gone for good |
 //! | [`network`] | messages between members over the mesh |
+//! | [`vitals`] | what a member's metrics are made of |
 //! | [`types`] | what openraft is used with |
 
 pub mod changes;
@@ -41,5 +42,6 @@ pub mod reader;
 pub mod recovery;
 pub mod seats;
 pub mod types;
+pub mod vitals;
 
 pub use group::{Group, GroupConfig, GroupError};

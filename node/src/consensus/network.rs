@@ -24,9 +24,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::elector::{LEASE, LastHeard};
-use super::freshness::{Freshness, Stamp};
+use super::freshness::{Freshness, Sent, Stamp};
 use super::log_store::LogStore;
-use super::proposer::now_ms;
 use super::types::{Raft, Seat, TypeConfig};
 
 /// What one member sends another.
@@ -190,11 +189,11 @@ impl RaftNetwork<TypeConfig> for Connection {
                 .map_err(|error| Failure::from(NetworkError::from(AnyError::new(&error))))?,
             None => Hash::ZERO,
         };
-        let (term, sent_ms) = (request.vote.leader_id().term, now_ms());
-        let stamp = self.network.freshness.stamp(term, sent_ms);
+        let (term, sent) = (request.vote.leader_id().term, Sent::now());
+        let stamp = self.network.freshness.stamp(term, sent.ms);
         let reply = self.send(&Message::Append { previous, stamp, request }, &option).await?;
         if !matches!(reply, HigherVote(_)) {
-            self.network.freshness.acknowledged(term, self.target, sent_ms);
+            self.network.freshness.acknowledged(term, self.target, sent);
         }
         Ok(reply)
     }

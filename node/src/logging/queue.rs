@@ -17,6 +17,8 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// What a line takes beside its text.
 const LINE_BYTES: usize = 64;
 
+const DROPPED: &str = "log_lines_dropped_total";
+
 /// One line, with its end.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -91,6 +93,12 @@ impl Queue {
         self.0.filled.notify_one();
     }
 
+    /// From now on what it drops is counted, beginning with 0.
+    pub(super) fn count(&self) {
+        metrics::describe_counter!(DROPPED, "Log lines that could not be written in time.");
+        count_dropped(self.0.name, 0);
+    }
+
     /// Waits until nothing is left to write, or until then.
     pub(super) fn flush(&self, until: Instant) {
         let state = self.0.lock();
@@ -102,7 +110,7 @@ impl Queue {
 
 /// Lines that nobody will read.
 pub(super) fn count_dropped(to: &'static str, lines: u64) {
-    metrics::counter!("log_lines_dropped_total", "to" => to).increment(lines);
+    metrics::counter!(DROPPED, "to" => to).increment(lines);
 }
 
 impl Shared {

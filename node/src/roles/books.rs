@@ -16,7 +16,7 @@ use bookmesh_rpc::reliability::{Breaker, BreakerConfig, BreakerState};
 use bookmesh_rpc::routing::Routing;
 use bookmesh_rpc::routing::leader::{Failure, How, Size};
 use futures::future::join_all;
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, counter, describe_counter};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout_at;
 
@@ -197,7 +197,7 @@ impl Books {
         let table = self.routing.directory().table();
         let Some(route) = table.rack(&rack.id) else {
             lock(&self.racks).remove(&rack.id);
-            return rack.forget();
+            return;
         };
         let Ok(first) = ThingId::new(route.number, 1) else { return };
         let answer = self.ask(route, first, &Context::within(PROBE)).await;
@@ -219,16 +219,17 @@ struct BookRack {
     shown: watch::Sender<Shown>,
     /// For orders that ask it.
     places: Semaphore,
-    gauge: Gauge,
     opened: Counter,
 }
 
 impl BookRack {
     fn new(id: RackId) -> Self {
         let dependency = id.to_string();
-        let gauge = gauge!("circuit_breaker_state", "dependency" => dependency.clone());
+        describe_counter!(
+            "circuit_breaker_opened_total",
+            "How often the circuit breaker towards a rack has opened."
+        );
         let opened = counter!("circuit_breaker_opened_total", "dependency" => dependency);
-        gauge.set(level(BreakerState::Closed));
         opened.absolute(0);
         let shown = Shown { state: BreakerState::Closed, since: SystemTime::now() };
         Self {
@@ -236,7 +237,6 @@ impl BookRack {
             breaker: Breaker::new(BREAKER),
             shown: watch::Sender::new(shown),
             places: Semaphore::new(MAX_ASKING),
-            gauge,
             opened,
         }
     }
@@ -280,14 +280,8 @@ impl BookRack {
                 shown.since = SystemTime::now();
             }
             shown.state = state;
-            self.gauge.set(level(state));
             true
         });
-    }
-
-    /// The rack is no more.
-    fn forget(&self) {
-        self.gauge.set(level(BreakerState::Closed));
     }
 
     fn refusal(&self) -> ApiError {
@@ -316,7 +310,7 @@ const fn is_answer(answer: &Result<ThingRead, Failure>) -> bool {
 }
 
 /// As the metric has it.
-const fn level(state: BreakerState) -> f64 {
+pub(super) const fn level(state: BreakerState) -> f64 {
     match state {
         BreakerState::Closed => 0.0,
         BreakerState::HalfOpen => 1.0,

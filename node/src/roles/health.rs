@@ -61,7 +61,7 @@ impl HealthSource for WorkerHealth {
 }
 
 /// Why a member can't do its job yet, or any more.
-fn unready(rack: &Rack) -> Option<String> {
+pub(super) fn unready(rack: &Rack) -> Option<String> {
     match (rack.stage(), rack.status()) {
         (Stage::Waiting(why) | Stage::Failed(why), _) => Some(why),
         (Stage::Retired, _) => Some("the rack is retired".to_owned()),
@@ -145,7 +145,7 @@ impl HealthSource for OrkHealth {
 
 impl OrkHealth {
     /// Why it can't do its job: it is no member, or its registry has no majority.
-    async fn unready(&self) -> Option<String> {
+    pub(super) async fn unready(&self) -> Option<String> {
         let group = match (self.ork.stage(), self.ork.group()) {
             (OrkStage::Waiting(why) | OrkStage::Failed(why), _) => return Some(why),
             (OrkStage::Left, _) => return Some("it has left the registry".into()),

@@ -22,13 +22,14 @@
 //! | `orders` | reads and writes of a rack's orders |
 //! | [`books`] | the books, as a worker of orders sees them: a circuit breaker for each rack |
 //! | [`base`], [`nodes`] | what every role stands on; one of each role, started and stopped |
+//! | [`mesh_key`] | the mesh's key as a file that whoever needs it first makes |
 //! | [`client_only`] | what a node answers that only asks |
 //! | [`announce`] | tells the orchestrators, every second, how this node stands |
 //! | [`disk`] | a worker's store, which is opened again when it has failed |
 //! | [`scrub`] | a slow check of what is on it |
 //! | [`neighbours`] | keeps a worker connected to those it may have to vote with |
 //! | [`standing`] | notes in the slot how much its data matter |
-//! | [`health`] | what a worker and an orchestrator say of themselves over HTTP |
+//! | [`health`], [`gauges`] | what a worker and an orchestrator say of themselves over HTTP |
 //! | [`process`] | one role as one process: from settings to an ordered stop |
 
 pub mod announce;
@@ -40,10 +41,12 @@ pub mod client_only;
 pub mod disk;
 pub mod fill;
 mod founding;
+pub mod gauges;
 pub mod health;
 pub mod heard;
 mod identity;
 mod joining;
+pub mod mesh_key;
 pub mod neighbours;
 pub mod nodes;
 mod orders;

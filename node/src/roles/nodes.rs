@@ -1,5 +1,6 @@
 //! A node of each role: what it consists of, how it starts, and the order in which it stops.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::base::{BaseConfig, StartError};
 use super::books::Books;
 use super::client_only::ClientOnly;
 use super::disk::{self, Disk};
+use super::gauges::Observed;
 use super::neighbours;
 use super::ork::{Ork, OrkStage};
 use super::ork_leave;
@@ -37,6 +39,7 @@ pub struct OrkNode {
     /// What it answers with.
     pub ork: Arc<Ork>,
     store: Store,
+    dir: PathBuf,
     /// Its life, its announcements, its routes.
     tasks: JoinSet<()>,
     /// Holds the slot.
@@ -54,7 +57,7 @@ impl OrkNode {
         config: OrkConfig,
     ) -> Result<Self, StartError> {
         let (key, dir) = (slot.node_key()?, slot.store_dir());
-        let store = base.open_store(dir).await?;
+        let store = base.open_store(dir.clone()).await?;
         let mesh = base.join(key).await?;
         let ork = Ork::new(mesh.clone(), config.replicas);
         mesh.serve(ork.clone());
@@ -68,7 +71,13 @@ impl OrkNode {
             let ork = ork.clone();
             Standing::keep(slot, move || standing::of_ork(&ork))
         };
-        Ok(Self { mesh, ork, store, tasks, standing })
+        Ok(Self { mesh, ork, store, dir, tasks, standing })
+    }
+
+    /// This node, for `/metrics`.
+    pub fn observed(&self) -> Observed {
+        let (ork, store) = (self.ork.clone(), self.store.clone());
+        Observed::ork(self.mesh.peer_id(), self.dir.clone(), ork, store)
     }
 
     /// Waits until it is a member of a registry that has a leader, and has caught up with it.
@@ -125,6 +134,7 @@ pub struct WorkerNode {
     /// Where a worker of orders asks for books.
     pub books: Option<Arc<Books>>,
     disk: Disk,
+    dir: PathBuf,
     lives: JoinSet<()>,
     /// Announcing, the check of what is on disk, the disk's keeper, and following the routes to
     /// books: as long as it runs.
@@ -169,12 +179,19 @@ impl WorkerNode {
         chores.spawn(neighbours::greet(mesh.clone(), worker.clone()));
         chores.spawn(scrub::run(worker.clone()));
         chores.extend(books.clone().map(Books::run));
-        chores.spawn(disk::keep(disk.clone(), base.clone(), dir, worker.clone()));
+        chores.spawn(disk::keep(disk.clone(), base.clone(), dir.clone(), worker.clone()));
         let standing = {
             let worker = worker.clone();
             Standing::keep(slot, move || standing::of_worker(&worker))
         };
-        Ok(Self { mesh, worker, books, disk, lives, chores, standing })
+        Ok(Self { mesh, worker, books, disk, dir, lives, chores, standing })
+    }
+
+    /// This node, for `/metrics`.
+    pub fn observed(&self) -> Observed {
+        let (worker, books) = (self.worker.clone(), self.books.clone());
+        let (dir, disk) = (self.dir.clone(), self.disk.clone());
+        Observed::worker(self.mesh.peer_id(), dir, worker, disk, books)
     }
 
     /// Waits until every rack has a leader that this worker knows.

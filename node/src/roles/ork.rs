@@ -50,6 +50,8 @@ pub struct Ork {
 /// How it stands with the registry.
 struct State {
     group: Option<Arc<Group<Registry>>>,
+    /// When that last changed.
+    group_since: Instant,
     stage: OrkStage,
     incarnation: Incarnation,
     founding: Option<Incarnation>,
@@ -75,6 +77,7 @@ impl Ork {
     pub fn new(mesh: Mesh, wanted: usize) -> Arc<Self> {
         let state = State {
             group: None,
+            group_since: Instant::now(),
             stage: OrkStage::Waiting("starting".into()),
             incarnation: Incarnation::default(),
             founding: None,
@@ -115,7 +118,12 @@ impl Ork {
     }
 
     pub(super) fn set_group(&self, group: Option<Arc<Group<Registry>>>) {
-        self.write(|state| state.group = group);
+        self.write(|state| (state.group, state.group_since) = (group, Instant::now()));
+    }
+
+    /// How long it has had no member here, while it has none.
+    pub(super) fn memberless(&self) -> Duration {
+        self.read(|state| state.group_since.elapsed())
     }
 
     /// Where it is in its life.

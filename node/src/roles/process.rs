@@ -15,7 +15,9 @@ use bookmesh_storage::{Slot, StoreKey};
 use tokio::net::TcpListener;
 
 use super::base::{BaseConfig, StartError, bind};
+use super::gauges::{NodeGauges, Observed};
 use super::health::{OrkHealth, WorkerHealth};
+use super::mesh_key;
 use super::nodes::{GatewayNode, OrkNode, WorkerConfig, WorkerNode};
 use super::ork_life::OrkConfig;
 use crate::config::{Environment, Role, Settings};
@@ -43,7 +45,8 @@ pub async fn ork(settings: &Settings) -> Result<(), StartError> {
     };
     let node = starting(&Tie::NONE, Box::pin(OrkNode::start(&base, slot, config))).await?;
     let health = OrkHealth::new(node.mesh.clone(), node.ork.clone());
-    serve_ops("ork", settings, &Tie::NONE, listener, &node.mesh, Arc::new(health)).await?;
+    let about = About { mesh: &node.mesh, health: Arc::new(health), node: node.observed() };
+    serve_ops("ork", settings, &Tie::NONE, listener, about).await?;
     node.stop().await;
     Ok(())
 }
@@ -70,7 +73,8 @@ pub async fn worker(
     };
     let node = starting(tie, Box::pin(WorkerNode::start(&base, slot, &config))).await?;
     let health = WorkerHealth::new(&node);
-    serve_ops("worker", settings, tie, listener, &node.mesh, Arc::new(health)).await?;
+    let about = About { mesh: &node.mesh, health: Arc::new(health), node: node.observed() };
+    serve_ops("worker", settings, tie, listener, about).await?;
     node.stop().await;
     Ok(())
 }
@@ -102,7 +106,7 @@ pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
         workers,
         data_dir: settings.data_dir.clone(),
         p2p_port: settings.p2p_port,
-        mesh_key: settings.mesh_key.clone(),
+        mesh_key: mesh_key::of(settings)?,
         store_key: store_key(settings),
         max_connections: settings.max_connections,
         bootstrap_timeout: settings.bootstrap_timeout,
@@ -110,7 +114,7 @@ pub async fn up(settings: &Settings, workers: usize) -> Result<(), StartError> {
     let start = Box::pin(Up::start(&config, gateway_config(settings, voters(workers))));
     let (up, gateway) = starting(&Tie::NONE, start).await?;
     // Before it is announced: whoever is told may ask it to stop at once, and is to be heard.
-    let router = gateway.router();
+    let router = gateway.router_with(NodeGauges::of(up.observed()));
     let person = std::io::stdout().is_terminal();
     if person {
         let address = address(&listener)?;
@@ -139,15 +143,22 @@ async fn serve_gateway(
     serve(listener, router, serve_config(settings), closing).await;
 }
 
+/// What a node says of itself over HTTP.
+struct About<'a> {
+    mesh: &'a Mesh,
+    health: Arc<dyn HealthSource>,
+    node: Observed,
+}
+
 async fn serve_ops(
     role: &str,
     settings: &Settings,
     tie: &Tie,
     listener: TcpListener,
-    mesh: &Mesh,
-    health: Arc<dyn HealthSource>,
+    about: About<'_>,
 ) -> Result<(), StartError> {
-    let router: Router = ops_router(health, env!("CARGO_PKG_VERSION"));
+    let About { mesh, health, node } = about;
+    let router: Router = ops_router(health, NodeGauges::of([node]), env!("CARGO_PKG_VERSION"));
     announce(role, &listener, mesh)?;
     serve(listener, router, serve_config(settings), stop(tie)).await;
     Ok(())
@@ -202,7 +213,7 @@ fn base(settings: &Settings) -> Result<BaseConfig, StartError> {
     Ok(BaseConfig {
         data_dir: settings.data_dir.clone(),
         store_key: store_key(settings),
-        mesh_key: settings.mesh_key.clone(),
+        mesh_key: mesh_key::of(settings)?,
         p2p_host: settings.p2p_host,
         p2p_port: settings.p2p_port,
         bootstrap: settings.bootstrap.clone(),

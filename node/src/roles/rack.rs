@@ -54,6 +54,8 @@ pub struct Rack {
     /// What was given to it.
     pub place: Place,
     group: RwLock<Option<Arc<Group<Things>>>>,
+    /// When that last changed.
+    group_since: RwLock<Instant>,
     stage: RwLock<Stage>,
     verdict: RwLock<Verdict>,
     /// What its log said of the rack when it was last looked at.
@@ -101,6 +103,7 @@ impl Rack {
         Arc::new(Self {
             place,
             group: RwLock::default(),
+            group_since: RwLock::new(Instant::now()),
             stage,
             verdict: RwLock::new(Verdict::Counts),
             charter: RwLock::default(),
@@ -166,7 +169,13 @@ impl Rack {
 
     pub(super) fn set_group(&self, group: Option<Arc<Group<Things>>>) {
         *self.group.write().unwrap_or_else(PoisonError::into_inner) = group;
+        *self.group_since.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.changed.notify_one();
+    }
+
+    /// How long it has had no member here, while it has none.
+    pub(super) fn memberless(&self) -> Duration {
+        self.group_since.read().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// The member on this worker.

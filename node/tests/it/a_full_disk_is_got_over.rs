@@ -3,11 +3,13 @@
 
 use std::path::PathBuf;
 
+use crate::support::metrics::Metrics;
 use crate::support::rack::{agreement, leader};
 use crate::support::{Api, PATIENCE, Process, eventually, mesh};
 
 /// More than the watermark below which a store says that it is full, and a store besides.
 const DISK: &str = "200m";
+const DISK_BYTES: f64 = 200.0 * 1024.0 * 1024.0;
 
 /// A worker on a small disk of its own, which only it sees.
 struct SmallDisk {
@@ -68,6 +70,11 @@ async fn the_others_go_on_and_it_comes_back() {
         answer.body.to_string().contains("free").then_some(())
     })
     .await;
+    let told = Metrics::of(&health).await;
+    assert_eq!(told.get("storage_full", &[]), Some(1.0));
+    let bytes = |name| told.get(name, &[]).unwrap();
+    assert_eq!(bytes("storage_total_bytes"), DISK_BYTES);
+    assert!(bytes("storage_free_bytes") < 1024.0 * 1024.0, "it was filled");
     eventually("another leader", || async {
         (leader(&api, mesh::RACK).await != led).then_some(())
     })
@@ -90,4 +97,5 @@ async fn the_others_go_on_and_it_comes_back() {
         }
     });
     assert!(healthy.await.is_ok(), "{}", full.worker.log());
+    assert_eq!(Metrics::of(&health).await.get("storage_full", &[]), Some(0.0));
 }

@@ -24,7 +24,12 @@ async fn its_number_is_never_given_again() {
     let asker = Asker::join(&[&ork]).await;
     let rack: bookmesh_rpc::api::RackId = mesh::RACK.parse().unwrap();
     let retire = |force| asker.ask(RetireRack { rack: rack.clone(), force });
-    let refused = retire(false).await;
+    // A busy machine may say nothing in time; that is asked again.
+    let refused = eventually("an answer", || async {
+        let answer = retire(false).await;
+        (!matches!(answer, Err(CallError::Timeout { .. }))).then_some(answer)
+    })
+    .await;
     let unavailable = matches!(&refused, Err(CallError::Api(ApiError::Unavailable { .. })));
     assert!(unavailable, "nobody can say whether it holds things: {refused:?}");
     assert!(!asker.ask(GetRack { rack: rack.clone() }).await.unwrap().retired);

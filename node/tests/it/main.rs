@@ -27,6 +27,7 @@ mod goodbooks_read_back_exactly;
 mod history_tells_every_change_once;
 mod kill_nine_during_an_import;
 mod mdns_finds_a_mesh_on_the_lan;
+mod metrics_tell_what_racks_are;
 mod one_bootstrap_address_is_enough;
 mod one_of_twenty_four_gets_the_book;
 mod openraft_accepts_our_storage;

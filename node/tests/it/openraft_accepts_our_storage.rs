@@ -33,6 +33,16 @@ fn the_conformance_suite_passes() {
     Suite::test_all(OnDisk).unwrap();
 }
 
+#[tokio::test]
+async fn what_is_committed_is_known_before_it_is_applied() {
+    let (_kept, Gapless(mut log, _), _) = OnDisk.build().await.unwrap();
+    assert_eq!(log.committed(), 0);
+    let committed = LogId::new(openraft::CommittedLeaderId::new(3, 1), 7);
+    log.clone().save_committed(Some(committed)).await.unwrap();
+    assert_eq!(log.committed(), 7);
+    assert_eq!(log.read_committed().await.unwrap(), Some(committed));
+}
+
 /// Our log refuses an entry that does not follow the last one, as openraft's contract says it
 /// should be; some of the suite's own data leave indexes out. They are filled with blank entries.
 struct Gapless(LogStore, Option<u64>);

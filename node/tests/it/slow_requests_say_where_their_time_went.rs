@@ -35,9 +35,13 @@ async fn a_write_that_waits_for_its_majority_says_so() {
     assert!(answer.status.is_success(), "{}", answer.body);
     let id = answer.header("x-request-id");
 
-    let log = gateway.log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.into_iter().find(|line| line["request_id"] == id).expect("its line");
+    // Another thread writes it, maybe after the answer has come.
+    let line = eventually("its line", || async {
+        let log = gateway.log();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["request_id"] == id)
+    })
+    .await;
     assert_eq!((&line["level"], &line["message"]), (&"WARN".into(), &"slow".into()), "{line}");
     let part = |name: &str| line[name].as_u64().unwrap_or_else(|| panic!("{name}: {line}"));
     let parts = ["gateway_ms", "network_ms", "worker_ms", "commit_ms", "apply_ms"].map(part);

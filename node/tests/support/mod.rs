@@ -6,6 +6,7 @@ pub mod guide;
 pub mod lan;
 pub mod lan_mesh;
 pub mod mesh;
+pub mod metrics;
 pub mod probe;
 pub mod process;
 pub mod rack;

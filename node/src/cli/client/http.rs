@@ -59,6 +59,8 @@ impl Api {
         let base = checked(url)?;
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
+            // The system's knows more (LDAP, systemd), where it can be loaded.
+            .hickory_dns(cfg!(target_feature = "crt-static"))
             .build()
             .map_err(|error| Failure::Failed(format!("can't make an HTTP client: {error}")))?;
         Ok(Self { client, base })

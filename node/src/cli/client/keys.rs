@@ -9,6 +9,7 @@ use bookmesh_rpc::NodeKey;
 use bookmesh_rpc::mesh::MeshKey;
 use zeroize::Zeroizing;
 
+use super::certificate;
 use super::failure::Failure;
 use crate::cli::KeysCommand;
 use crate::config::Secret32;
@@ -20,7 +21,7 @@ const MAX_KEY_FILE_BYTES: u64 = 128;
 
 /// Makes or shows keys.
 pub(super) fn run(command: &KeysCommand) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = io::stdout();
     match command {
         KeysCommand::New { file } => {
             let key = NodeKey::generate();
@@ -33,6 +34,7 @@ pub(super) fn run(command: &KeysCommand) -> Result<(), Failure> {
             }
         }
         KeysCommand::Show { path } => writeln!(out, "{}", peer_id(&read(path)?, path)?)?,
+        KeysCommand::Cert(args) => certificate::run(args)?,
         KeysCommand::Mesh => writeln!(out, "{}", MeshKey::generate().to_hex())?,
     }
     Ok(())

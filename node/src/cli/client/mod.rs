@@ -11,10 +11,11 @@
 //! | `catalogue` | a book as a row of CSV, both ways |
 //! | `import`, `export` | many books in and out |
 //! | `tail`, `verify`, `record` | the append-only log |
-//! | `keys`, `config`, `completions` | without a server |
+//! | `keys`, `certificate`, `config`, `completions` | without a server |
 
 mod book;
 mod catalogue;
+mod certificate;
 mod completions;
 mod config;
 mod consent;
