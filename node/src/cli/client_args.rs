@@ -319,7 +319,8 @@ pub enum KeysCommand {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:\n  bookmesh keys cert --dir certs --host localhost,books.example")]
 pub struct CertArgs {
-    /// Where it has to be; what is there stays, and otherwise one is made that is signed by itself.
+    /// Where it has to be. What is there stays; else one is made that is signed by itself, and made
+    /// anew for other hosts, or 60 days before it ends.
     #[arg(long)]
     pub dir: PathBuf,
     /// The names and addresses that one of our own is made for.

@@ -173,7 +173,7 @@ pub const SETTINGS: &[Setting] = &[
         Default::Absent("none"),
         [
             "1 to 64 different rack names separated by commas, each 1 to 63 of a-z, 0-9 and -, \
-             not starting with -",
+             not starting with -, and not `registry`",
             "The worker's racks, separated by commas or given several times",
         ],
         |s, text| parse::racks(text).map(|value| s.racks = value),

@@ -43,6 +43,7 @@ mod slow_requests_say_where_their_time_went;
 #[path = "../support/mod.rs"]
 mod support;
 mod the_api_guide_is_true;
+mod the_first_node_makes_the_mesh_key;
 mod the_leader_is_killed_five_times;
 mod the_postman_collection_is_true;
 mod tidy;

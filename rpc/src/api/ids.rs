@@ -62,7 +62,10 @@ impl FromStr for Kind {
 /// The DHT key under which orchestrators are found. No rack's: those have a `/`.
 pub const DHT_ORKS: &str = "ork";
 
-/// A rack's name: 1 to 63 of `a-z`, `0-9` and `-`, the first of them no `-`.
+/// How metrics name the orchestrators' own group beside racks.
+const RESERVED: &str = "registry";
+
+/// A rack's name: 1 to 63 of `a-z`, `0-9` and `-`, the first of them no `-`; not `registry`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RackId(Arc<str>);
@@ -85,11 +88,12 @@ impl FromStr for RackId {
     fn from_str(text: &str) -> Result<Self, ApiError> {
         let ok = (1..=63).contains(&text.len())
             && !text.starts_with('-')
+            && text != RESERVED
             && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if ok {
             return Ok(Self(text.into()));
         }
-        let rule = "must be 1 to 63 of a-z, 0-9 and -, not starting with -";
+        let rule = "must be 1 to 63 of a-z, 0-9 and -, not starting with -, and not `registry`";
         Err(ApiError::invalid("rack_id", rule))
     }
 }
@@ -346,7 +350,7 @@ mod tests {
     #[test]
     fn rack_ids_are_plain_names() {
         assert!("book-rack-001".parse::<RackId>().is_ok());
-        for text in ["", "-a", "A", "a b", "a/b", "ä", &"a".repeat(64)] {
+        for text in ["", "-a", "A", "a b", "a/b", "ä", "registry", &"a".repeat(64)] {
             assert!(text.parse::<RackId>().is_err(), "{text}");
         }
     }
