@@ -373,28 +373,18 @@ impl Rack {
 
 #[cfg(test)]
 mod tests {
-    use bookmesh_rpc::api::{Incarnation, Kind, Lineage};
+    use bookmesh_rpc::api::{Incarnation, Lineage};
 
     use super::*;
+    use crate::roles::samples;
 
     fn member(byte: u8, state: MemberState, applied_index: u64) -> Standing {
         let status = MemberStatus {
-            rack: "r".parse().unwrap(),
-            kind: Kind::Book,
-            charter: None,
             member: u64::from(byte),
-            state,
-            term: 1,
-            last_term: 1,
-            leader: None,
-            members: Vec::new(),
             last_index: applied_index,
             committed_index: applied_index,
             applied_index,
-            head_hash: Hash::ZERO,
-            things: 0,
-            writable: true,
-            blocked_by: Vec::new(),
+            ..samples::status(state)
         };
         (PeerId::from_bytes([byte; 32]), status)
     }

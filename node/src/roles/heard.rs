@@ -239,9 +239,10 @@ impl Heard {
 
 #[cfg(test)]
 mod tests {
-    use bookmesh_rpc::api::{Hash, Incarnation, Kind, Lineage};
+    use bookmesh_rpc::api::{Incarnation, Kind, Lineage};
 
     use super::*;
+    use crate::roles::samples;
 
     fn peer(n: u8) -> PeerId {
         PeerId::from_bytes([n; 32])
@@ -276,21 +277,10 @@ mod tests {
     fn status(n: u32, state: MemberState, term: u64) -> MemberStatus {
         MemberStatus {
             rack: rack(n),
-            kind: Kind::Book,
             charter: charter(n, 0),
-            member: 1,
-            state,
             term,
             last_term: term,
-            leader: None,
-            members: Vec::new(),
-            last_index: 1,
-            committed_index: 1,
-            applied_index: 1,
-            head_hash: Hash::ZERO,
-            things: 5,
-            writable: true,
-            blocked_by: Vec::new(),
+            ..samples::status(state)
         }
     }
 

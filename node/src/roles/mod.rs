@@ -61,6 +61,8 @@ pub mod rack_life;
 pub mod recover;
 mod registrar;
 mod registries;
+#[cfg(test)]
+mod samples;
 pub mod scrub;
 mod setback;
 pub mod standing;

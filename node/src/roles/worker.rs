@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, GroupId, RackId, Reply, Request, StreamRequest,
+    Announce, Announced, ApiError, Charter, GroupId, RackId, Reply, Request, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::task::JoinSet;
@@ -47,12 +47,8 @@ impl Worker {
             let id = &rack.place.id;
             if announced.retired.contains(id) {
                 rack.judge(Verdict::Retired);
-            } else if announced.superseded.contains(id) {
-                // It was said of these data, not of those that may have taken their place since.
-                let judged = said.racks.iter().find(|status| &status.rack == id);
-                if judged.is_some_and(|status| status.charter == rack.charter()) {
-                    rack.judge(Verdict::Superseded);
-                }
+            } else if is_superseded(id, rack.charter(), said, announced) {
+                rack.judge(Verdict::Superseded);
             }
         }
         self.aims.follow(&announced.settings);
@@ -167,6 +163,18 @@ impl Worker {
     }
 }
 
+/// Whether what was said of a rack's data is answered by that they count no more. It was not said
+/// of data that have taken their place since.
+fn is_superseded(
+    id: &RackId,
+    charter: Option<Charter>,
+    said: &Announce,
+    announced: &Announced,
+) -> bool {
+    let judged = said.racks.iter().find(|status| &status.rack == id);
+    announced.superseded.contains(id) && judged.is_some_and(|status| status.charter == charter)
+}
+
 pub(super) fn not_served(method: &str) -> ApiError {
     ApiError::NotServed { method: method.to_owned() }
 }
@@ -213,5 +221,34 @@ impl Service for Worker {
                 StreamRequest::WatchRoutes(_) => Err(not_served(request.method())),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bookmesh_rpc::api::{Incarnation, Lineage, MemberState, MemberStatus, NodeRole};
+
+    use super::*;
+    use crate::roles::samples;
+
+    #[test]
+    fn a_verdict_holds_for_the_data_that_it_was_said_of() {
+        let charter = |recoveries| {
+            let lineage = Lineage { founding: Incarnation::default(), recoveries };
+            Some(Charter { number: 1, lineage })
+        };
+        let status = samples::status(MemberState::Follower);
+        let id = status.rack.clone();
+        let said = Announce {
+            role: NodeRole::Worker,
+            version: String::new(),
+            addresses: Vec::new(),
+            racks: vec![MemberStatus { charter: charter(0), ..status }],
+        };
+        let verdict = Announced { superseded: vec![id.clone()], ..Announced::default() };
+        assert!(is_superseded(&id, charter(0), &said, &verdict));
+        assert!(!is_superseded(&id, charter(1), &said, &verdict), "it was filled anew since");
+        assert!(!is_superseded(&id, None, &said, &verdict), "it was wiped since");
+        assert!(!is_superseded(&id, charter(0), &said, &Announced::default()));
     }
 }
