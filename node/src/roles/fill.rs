@@ -80,8 +80,8 @@ pub enum NotFilled {
 
 /// Fills the log in `store` from members elsewhere until it is less than a second, or a thousand
 /// entries, behind them. `leader` is who admitted this member, and its rack's `charter`; those
-/// that the leader knows of are asked as well, and a follower is preferred, since it has nobody
-/// waiting. One of another charter is never asked: it has the history that a recovery gave up.
+/// that it knows of are asked as well, and a follower is preferred, since it has nobody waiting.
+/// One of another charter is never asked: it has the history that a recovery gave up.
 ///
 /// Goes on where the log ends, be it after a crash or with another source. A log that
 /// [never took part](Filling::took_part) and has another history is emptied and filled anew; one
@@ -95,7 +95,7 @@ pub async fn fill(
     store: &bookmesh_storage::Group,
     member: MemberId,
     leader: PeerId,
-    charter: Option<Charter>,
+    charter: Charter,
 ) -> Result<(), NotFilled> {
     let mut filling = Filling::new(store.clone()).map_err(own)?;
     rounds(rack, &mut filling, member, (leader, charter)).await?;
@@ -115,7 +115,7 @@ async fn rounds(
     rack: &Rack,
     filling: &mut Filling,
     member: MemberId,
-    (leader, charter): (PeerId, Option<Charter>),
+    (leader, charter): (PeerId, Charter),
 ) -> Result<(), NotFilled> {
     let mut failed = BTreeSet::new();
     let mut trouble = None;
@@ -153,10 +153,10 @@ async fn rounds(
 /// the furthest.
 fn choose(
     mut known: Vec<Standing>,
-    charter: Option<Charter>,
+    charter: Charter,
     failed: &BTreeSet<PeerId>,
 ) -> Option<Standing> {
-    known.retain(|(_, status)| status.charter == charter);
+    known.retain(|(_, status)| status.charter == Some(charter));
     let furthest = known.iter().map(|(_, status)| status.applied_index).max()?;
     let serves = |status: &MemberStatus| {
         !matches!(status.state, MemberState::Joining | MemberState::Failed)
@@ -361,7 +361,9 @@ impl Rack {
             let last = page.records.last().map(|record| record.index + 1);
             match tokio::time::timeout(TAKEN_WITHIN, items.send(&page)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Ok(()),
+                Ok(Err(_)) => return Ok(()),
+                // An end without an error would tell the replica that it has everything.
+                Err(_) => return Err(self.unavailable("the replica took nothing for long")),
             }
             match last {
                 Some(last) if last < end => next = last,
@@ -373,13 +375,13 @@ impl Rack {
 
 #[cfg(test)]
 mod tests {
-    use bookmesh_rpc::api::{Incarnation, Lineage};
-
     use super::*;
     use crate::roles::samples;
+    use crate::roles::samples::charter;
 
     fn member(byte: u8, state: MemberState, applied_index: u64) -> Standing {
         let status = MemberStatus {
+            charter: Some(charter(1)),
             member: u64::from(byte),
             last_index: applied_index,
             committed_index: applied_index,
@@ -391,7 +393,7 @@ mod tests {
 
     fn chosen(known: &[Standing], failed: &[u8]) -> Option<u64> {
         let failed = failed.iter().map(|byte| PeerId::from_bytes([*byte; 32])).collect();
-        choose(known.to_vec(), None, &failed).map(|(_, status)| status.member)
+        choose(known.to_vec(), charter(1), &failed).map(|(_, status)| status.member)
     }
 
     #[test]
@@ -412,23 +414,20 @@ mod tests {
 
     #[test]
     fn what_a_recovery_gave_up_is_no_source() {
-        let of = |recoveries| {
-            let lineage = Lineage { founding: Incarnation::default(), recoveries };
-            Some(Charter { number: 1, lineage })
-        };
         let mut known = [
             member(1, MemberState::Leader, 20),
             member(2, MemberState::Leader, 40_000),
             member(3, MemberState::Follower, 40_000),
         ];
-        known[0].1.charter = of(1);
-        known[1].1.charter = of(0);
-        let source = |charter| {
-            choose(known.to_vec(), charter, &BTreeSet::new()).map(|(_, status)| status.member)
+        known[1].1.charter = Some(charter(0));
+        known[2].1.charter = None;
+        let source = |recoveries| {
+            let chosen = choose(known.to_vec(), charter(recoveries), &BTreeSet::new());
+            chosen.map(|(_, status)| status.member)
         };
-        assert_eq!(source(of(1)), Some(1), "however far the others are");
-        assert_eq!(source(of(0)), Some(2));
-        assert_eq!(source(of(2)), None);
+        assert_eq!(source(1), Some(1), "however far the others are");
+        assert_eq!(source(0), Some(2));
+        assert_eq!(source(2), None);
     }
 
     #[test]

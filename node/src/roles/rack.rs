@@ -90,10 +90,18 @@ pub enum Stage {
 pub enum Verdict {
     /// It is the one that counts.
     Counts,
-    /// Another group bears the rack's name.
-    Superseded,
+    /// Another group bears the rack's name. Said of data with this charter, and not of those that
+    /// took their place since.
+    Superseded(Charter),
     /// The rack is out of use.
     Retired,
+}
+
+impl Verdict {
+    /// Whether data that have this charter count no more.
+    pub(super) fn is_against(self, charter: Option<Charter>) -> bool {
+        matches!(self, Self::Superseded(judged) if charter == Some(judged))
+    }
 }
 
 impl Rack {
@@ -140,6 +148,7 @@ impl Rack {
     pub(super) fn begin_anew(&self) {
         self.judge(Verdict::Counts);
         self.set_unseated(false);
+        self.take_damage();
         *self.charter.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

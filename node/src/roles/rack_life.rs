@@ -73,7 +73,7 @@ pub async fn run(rack: Arc<Rack>) {
                     Unwell::Retired => return retire(&rack).await,
                     Unwell::OtherKind => return give_up(&rack).await,
                     Unwell::Unseated => Setback::Other("it is no member any more".into()),
-                    Unwell::Superseded => Setback::Foreign,
+                    Unwell::Superseded => Setback::Superseded,
                     Unwell::Damaged(damage) => Setback::Store(damage),
                     Unwell::Failed(why) => {
                         close(&rack).await;
@@ -89,7 +89,7 @@ pub async fn run(rack: Arc<Rack>) {
             close(&rack).await;
             tracing::error!(rack = %rack.place.id, %setback, "its log is of no use");
             rack.set_stage(Stage::Failed(setback.to_string()));
-            match rebuild(&rack).await {
+            match rebuild(&rack, &setback).await {
                 Ok(()) => tracing::warn!(rack = %rack.place.id, "wiped, to be filled anew"),
                 Err(error) => tracing::warn!(rack = %rack.place.id, %error, "kept as it is"),
             }
@@ -130,7 +130,7 @@ async fn round(rack: &Rack) -> Result<(), Setback> {
     if let (Some(ours), Some(theirs)) = (rack.charter(), charter)
         && is_superseded(ours, theirs)
     {
-        return Err(Setback::Foreign);
+        return Err(Setback::Superseded);
     }
     let info = match registered(rack, &identity, charter, &context).await {
         Ok(info) => info,
@@ -258,9 +258,11 @@ async fn tend(rack: &Rack) -> Unwell {
     loop {
         tokio::time::sleep(TEND).await;
         match rack.verdict() {
-            Verdict::Counts => {}
             Verdict::Retired => return Unwell::Retired,
-            Verdict::Superseded => return Unwell::Superseded,
+            verdict if verdict.is_against(rack.status().ok().and_then(|own| own.charter)) => {
+                return Unwell::Superseded;
+            }
+            Verdict::Counts | Verdict::Superseded(_) => {}
         }
         if let Some(damage) = rack.take_damage() {
             return Unwell::Damaged(damage);
@@ -306,7 +308,7 @@ fn compare(own: &MemberStatus, leader: &MemberStatus) -> Option<Unwell> {
 }
 
 /// Whether the rack was recovered without these data: they may have what it gave up.
-fn is_superseded(ours: Charter, theirs: Charter) -> bool {
+pub(super) fn is_superseded(ours: Charter, theirs: Charter) -> bool {
     let (ours, theirs) = (ours.lineage, theirs.lineage);
     ours.founding == theirs.founding && ours.recoveries < theirs.recoveries
 }
@@ -340,7 +342,7 @@ async fn try_leave(rack: &Rack, group: &Group<Things>, within: Duration) -> Resu
 }
 
 /// Wipes what is here, once a leader elsewhere can fill it again; without one it is all there is.
-async fn rebuild(rack: &Rack) -> Result<(), Setback> {
+async fn rebuild(rack: &Rack, because: &Setback) -> Result<(), Setback> {
     let context = Context::within(ROUND);
     let others = elsewhere(rack, &[], &context).await;
     let leader = others.filter(|others| others.state == MemberState::Leader);
@@ -350,6 +352,13 @@ async fn rebuild(rack: &Rack) -> Result<(), Setback> {
     };
     if rack.charter().is_some_and(|own| own.lineage.founding != theirs.lineage.founding) {
         let why = "another rack bears this name; give one of the two another, or remove one";
+        return Err(Setback::Other(why.into()));
+    }
+    // Members that are all told so would otherwise wipe themselves one after the other.
+    if matches!(because, Setback::Superseded)
+        && rack.charter().is_some_and(|own| !is_superseded(own, theirs))
+    {
+        let why = "no member answers that has the history which counts";
         return Err(Setback::Other(why.into()));
     }
     let (disk, name) = (rack.place.disk.clone(), GroupName::rack(&rack.place.id));

@@ -1,6 +1,11 @@
 //! What tests of several files start from.
 
-use bookmesh_rpc::api::{Hash, Kind, MemberState, MemberStatus};
+use bookmesh_rpc::api::{Charter, Hash, Incarnation, Kind, Lineage, MemberState, MemberStatus};
+
+/// What the log of a rack says that was recovered so often.
+pub(super) fn charter(recoveries: u32) -> Charter {
+    Charter { number: 1, lineage: Lineage { founding: Incarnation::default(), recoveries } }
+}
 
 /// A member of the rack `r`, of which nothing else is known than that it has five things.
 pub(super) fn status(state: MemberState) -> MemberStatus {

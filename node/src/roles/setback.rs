@@ -22,6 +22,8 @@ pub(super) enum Setback {
     Store(#[from] StoreError),
     #[error("its data are none of this group's, as its other members have it")]
     Foreign,
+    #[error("another history is the rack's now, and these data are not of it")]
+    Superseded,
     #[error("it is no rack of {0}s: start this worker with the rack's own --type, or name another")]
     OtherKind(Kind),
     #[error("{0}")]
@@ -52,7 +54,9 @@ impl Setback {
     pub(super) const fn is_damage(&self) -> bool {
         use StoreError::{BelowHighWater, Corrupt, CorruptValue};
         let error = match self {
-            Self::Foreign | Self::Group(GroupError::Log(LogError::Record(_))) => return true,
+            Self::Foreign
+            | Self::Superseded
+            | Self::Group(GroupError::Log(LogError::Record(_))) => return true,
             Self::Store(error) | Self::Group(GroupError::Log(LogError::Store(error))) => error,
             _ => return false,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bookmesh_rpc::PeerId;
 use bookmesh_rpc::api::{
-    Announce, Announced, ApiError, Charter, GroupId, RackId, Reply, Request, StreamRequest,
+    Announce, Announced, ApiError, GroupId, RackId, Reply, Request, StreamRequest,
 };
 use bookmesh_rpc::mesh::{BoxFuture, Context, ItemSink, Service};
 use tokio::task::JoinSet;
@@ -44,11 +44,8 @@ impl Worker {
     /// mesh aims for.
     pub fn heard(&self, said: &Announce, announced: &Announced) {
         for rack in self.racks.values() {
-            let id = &rack.place.id;
-            if announced.retired.contains(id) {
-                rack.judge(Verdict::Retired);
-            } else if is_superseded(id, rack.charter(), said, announced) {
-                rack.judge(Verdict::Superseded);
+            if let Some(verdict) = verdict(&rack.place.id, said, announced) {
+                rack.judge(verdict);
             }
         }
         self.aims.follow(&announced.settings);
@@ -163,16 +160,14 @@ impl Worker {
     }
 }
 
-/// Whether what was said of a rack's data is answered by that they count no more. It was not said
-/// of data that have taken their place since.
-fn is_superseded(
-    id: &RackId,
-    charter: Option<Charter>,
-    said: &Announce,
-    announced: &Announced,
-) -> bool {
-    let judged = said.racks.iter().find(|status| &status.rack == id);
-    announced.superseded.contains(id) && judged.is_some_and(|status| status.charter == charter)
+/// What is answered to what was said of a rack's data.
+fn verdict(id: &RackId, said: &Announce, announced: &Announced) -> Option<Verdict> {
+    if announced.retired.contains(id) {
+        return Some(Verdict::Retired);
+    }
+    let judged = said.racks.iter().find(|status| &status.rack == id)?;
+    let superseded = announced.superseded.contains(id);
+    judged.charter.filter(|_| superseded).map(Verdict::Superseded)
 }
 
 pub(super) fn not_served(method: &str) -> ApiError {
@@ -226,29 +221,30 @@ impl Service for Worker {
 
 #[cfg(test)]
 mod tests {
-    use bookmesh_rpc::api::{Incarnation, Lineage, MemberState, MemberStatus, NodeRole};
+    use bookmesh_rpc::api::{MemberState, MemberStatus, NodeRole};
 
     use super::*;
     use crate::roles::samples;
+    use crate::roles::samples::charter;
 
     #[test]
     fn a_verdict_holds_for_the_data_that_it_was_said_of() {
-        let charter = |recoveries| {
-            let lineage = Lineage { founding: Incarnation::default(), recoveries };
-            Some(Charter { number: 1, lineage })
-        };
         let status = samples::status(MemberState::Follower);
         let id = status.rack.clone();
         let said = Announce {
             role: NodeRole::Worker,
             version: String::new(),
             addresses: Vec::new(),
-            racks: vec![MemberStatus { charter: charter(0), ..status }],
+            racks: vec![MemberStatus { charter: Some(charter(0)), ..status }],
         };
-        let verdict = Announced { superseded: vec![id.clone()], ..Announced::default() };
-        assert!(is_superseded(&id, charter(0), &said, &verdict));
-        assert!(!is_superseded(&id, charter(1), &said, &verdict), "it was filled anew since");
-        assert!(!is_superseded(&id, None, &said, &verdict), "it was wiped since");
-        assert!(!is_superseded(&id, charter(0), &said, &Announced::default()));
+        let superseded = Announced { superseded: vec![id.clone()], ..Announced::default() };
+        let verdict = |announced: &Announced| verdict(&id, &said, announced);
+        assert_eq!(verdict(&Announced::default()), None);
+        let retired = Announced { retired: vec![id.clone()], ..Announced::default() };
+        assert_eq!(verdict(&retired), Some(Verdict::Retired));
+        let verdict = verdict(&superseded).unwrap();
+        assert!(verdict.is_against(Some(charter(0))));
+        assert!(!verdict.is_against(Some(charter(1))), "it was filled anew since");
+        assert!(!verdict.is_against(None), "it was wiped since");
     }
 }

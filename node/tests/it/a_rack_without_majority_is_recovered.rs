@@ -12,6 +12,9 @@ use crate::support::{Api, PATIENCE, Process, eventually, mesh, rack};
 
 /// Elections that bring a group from its first term past one that was recovered meanwhile.
 const TERMS: usize = 4;
+/// How often somebody is seen through before it counts as seen through for good: more often than it
+/// would be asked on the way to following it.
+const LOOKS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_survivor_goes_on_with_all_it_has_and_others_join_it() {
@@ -126,7 +129,7 @@ async fn those_who_were_given_up_never_lead_the_survivor_back() {
     let lost = [start(1, &ork.p2p()), start(2, &ork.p2p())];
     let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
     let api = Api::new(gateway.http());
-    rack::agreement(&api, mesh::RACK, 3).await;
+    whole(&api, &[&survivor, &lost[0], &lost[1]]).await;
     lost.into_iter().for_each(Process::kill);
     let operator = mesh::handle(&survivor.p2p()).await;
     let peer: PeerId = survivor.ready["peer"].parse().unwrap();
@@ -162,6 +165,71 @@ async fn those_who_were_given_up_never_lead_the_survivor_back() {
     operator.close().await;
 }
 
+/// Nor does one that has joined since, while the survivor is away and those who were given up lead
+/// each other: it is one of two that the rack has.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joined_since_never_follows_those_who_were_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let ork = mesh::ork(dir.path());
+    let start = |number: usize, at: &str| mesh::worker(&format!("worker-{number}"), dir.path(), at);
+    let survivor = start(0, &ork.p2p());
+    let lost = [start(1, &ork.p2p()), start(2, &ork.p2p())];
+    let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
+    let api = Api::new(gateway.http());
+    whole(&api, &[&survivor, &lost[0], &lost[1]]).await;
+    lost.into_iter().for_each(Process::kill);
+    let operator = mesh::handle(&survivor.p2p()).await;
+    let peer: PeerId = survivor.ready["peer"].parse().unwrap();
+    recover_surely(&operator, peer).await;
+    let joined = start(3, &ork.p2p());
+    rack::agreement(&api, mesh::RACK, 2).await;
+    add(&api, "Of the two").await;
+    let newcomer: PeerId = joined.ready["peer"].parse().unwrap();
+    let before = status(&operator, newcomer).await.unwrap();
+    for process in [ork, joined, survivor] {
+        process.kill();
+    }
+
+    // No orchestrator says which history counts.
+    let mut back = Vec::new();
+    for _ in 0..TERMS {
+        back.into_iter().for_each(Process::kill);
+        let first = start(1, "127.0.0.1:1");
+        back = vec![start(2, &first.p2p()), first];
+        let there = mesh::handle(&back[1].p2p()).await;
+        eventually("them to lead themselves", || async {
+            for process in &back {
+                let peer = process.ready["peer"].parse().unwrap();
+                if status(&there, peer).await.is_ok_and(|it| it.state == MemberState::Leader) {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+        there.close().await;
+    }
+    let at = back[1].p2p();
+    let joined = start(3, &at);
+    eventually("it to see through them", || async {
+        (joined.log().matches("not heeded").count() >= LOOKS).then_some(())
+    })
+    .await;
+
+    let _survivor = start(0, &at);
+    let there = mesh::handle(&at).await;
+    let now = eventually("the two to have a leader", || async {
+        let now = status(&there, newcomer).await.ok()?;
+        let led = now.leader == Some(peer) || now.leader == Some(newcomer);
+        (led && now.applied_index >= before.applied_index).then_some(now)
+    })
+    .await;
+    let what = |it: &MemberStatus| (it.member, it.charter, it.things);
+    assert_eq!(what(&now), what(&before), "{}", joined.log());
+    there.close().await;
+    operator.close().await;
+}
+
 fn rack_id() -> RackId {
     mesh::RACK.parse().unwrap()
 }
@@ -183,6 +251,17 @@ async fn recover(
 ) -> Result<MemberStatus, CallError> {
     let request = RecoverRack { rack: rack_id(), member, last_index };
     operator.call(peer, &Context::within(PATIENCE), request).await
+}
+
+/// Waits until any two of the three are a majority. While a change of the membership is under way
+/// they need not be: a leader needs one of those as well who were members before.
+async fn whole(api: &Api, workers: &[&Process]) {
+    eventually("the last change of the membership", || async {
+        let changed = |worker: &&Process| worker.log().contains("plan=Voters({1, 2, 3})");
+        workers.iter().any(changed).then_some(())
+    })
+    .await;
+    rack::agreement(api, mesh::RACK, 3).await;
 }
 
 /// Looks, decides, and looks again when something was in the way; until it is recovered.

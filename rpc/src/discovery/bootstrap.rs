@@ -1,4 +1,6 @@
 //! The configured addresses: each is dialed until its node is connected, and again when it is lost.
+//! A name is dialed now and then all the same: it may lead to several nodes, and of many that start
+//! together some could know each other alone, and the rest likewise.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,8 @@ use crate::reliability::Backoff;
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The longest, so that a node that comes back is found within seconds.
 const LONGEST: Duration = Duration::from_secs(10);
+/// How often a name is dialed whose node is connected.
+const ANOTHER: Duration = Duration::from_secs(20);
 
 /// What dialing an address came to.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ struct Entry {
     state: State,
     backoff: Backoff,
     last_error: Option<String>,
+    /// For a name that was reached: the dial that may find another node behind it.
+    another: Another,
     /// It led to this node when it was dialed last.
     met_myself: bool,
 }
@@ -50,6 +56,12 @@ enum State {
     Reached(PeerId),
     /// It is this node's own address.
     Myself,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Another {
+    After(Instant),
+    Dialing(ConnectionId),
 }
 
 impl Bootstrap {
@@ -64,6 +76,7 @@ impl Bootstrap {
                 state: State::Waiting(now),
                 backoff: Backoff::new(SHORTEST, LONGEST),
                 last_error: None,
+                another: Another::After(now),
                 met_myself: false,
             })
         };
@@ -76,6 +89,13 @@ impl Bootstrap {
         F: FnMut(&Multiaddr) -> Result<Dialed, String>,
     {
         for entry in &mut self.entries {
+            if entry.may_find_another(now) {
+                entry.another = match dial(&entry.addresses[entry.at]) {
+                    Ok(Dialed::Now(connection)) => Another::Dialing(connection),
+                    Ok(Dialed::Already(_)) | Err(_) => Another::After(now + ANOTHER),
+                };
+                continue;
+            }
             if !matches!(entry.state, State::Waiting(at) if at <= now) {
                 continue;
             }
@@ -87,18 +107,40 @@ impl Bootstrap {
         }
     }
 
-    /// A connection was made, perhaps one of these.
-    pub(crate) fn established(&mut self, connection: ConnectionId, peer: PeerId) {
+    /// A connection was made, perhaps one of these. Answers whether it was made to find another
+    /// node, and so is needed only if its peer was not connected.
+    pub(crate) fn established(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        now: Instant,
+    ) -> bool {
+        if self.found_another(connection, now) {
+            return true;
+        }
         if let Some(entry) = self.dialed_as(connection) {
             entry.state = State::Reached(peer);
+            entry.another = Another::After(now + ANOTHER);
             entry.met_myself = false;
             entry.backoff.reset();
             entry.last_error = None;
         }
+        false
+    }
+
+    /// Whether a dial that has ended was one that may find another node behind a name.
+    fn found_another(&mut self, connection: ConnectionId, now: Instant) -> bool {
+        let dialed = Another::Dialing(connection);
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.another == dialed) else {
+            return false;
+        };
+        entry.another = Another::After(now + ANOTHER);
+        true
     }
 
     /// A dial failed, perhaps one of these.
     pub(crate) fn failed(&mut self, connection: ConnectionId, error: &str, now: Instant) {
+        self.found_another(connection, now);
         if let Some(entry) = self.dialed_as(connection) {
             entry.failed(error.to_owned(), now);
         }
@@ -144,6 +186,14 @@ impl Bootstrap {
 }
 
 impl Entry {
+    fn may_find_another(&self, now: Instant) -> bool {
+        let address = &self.addresses[self.at];
+        matches!(self.state, State::Reached(_))
+            && matches!(self.another, Another::After(at) if at <= now)
+            && is_named(address)
+            && !address.iter().any(|part| matches!(part, Protocol::P2p(_)))
+    }
+
     fn failed(&mut self, error: String, now: Instant) {
         self.last_error = Some(error);
         self.met_myself = false;
@@ -199,7 +249,7 @@ mod tests {
         let (mut bootstrap, now) = one();
         let peer = PeerId::random();
         let dial = dialed(&mut bootstrap, now);
-        bootstrap.established(dial[0].0, peer);
+        bootstrap.established(dial[0].0, peer, now);
         assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
         bootstrap.lost(PeerId::random(), now);
         assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
@@ -227,7 +277,42 @@ mod tests {
         bootstrap.failed(dial[0].0, "refused", now);
         assert_eq!(bootstrap.tried(), ["ork:1: refused"]);
         let dial = dialed(&mut bootstrap, now + LONGEST);
-        bootstrap.established(dial[0].0, PeerId::random());
+        assert!(!bootstrap.established(dial[0].0, PeerId::random(), now));
         assert!(dialed(&mut bootstrap, now + LONGEST).is_empty());
+    }
+
+    #[test]
+    fn a_name_is_dialed_now_and_then_although_one_of_its_nodes_is_connected() {
+        let mut now = Instant::now();
+        let peer = libp2p::identity::Keypair::generate_ed25519().public().to_peer_id();
+        let text =
+            ["ork:1".to_owned(), "10.0.0.1:1".to_owned(), format!("/dns/o/tcp/1/p2p/{peer}")];
+        let mut bootstrap = Bootstrap::new(&text, now).unwrap();
+        for (connection, _) in dialed(&mut bootstrap, now) {
+            assert!(!bootstrap.established(connection, peer, now));
+        }
+        let again = |bootstrap: &mut Bootstrap, now| {
+            let mut dials = dialed(bootstrap, now);
+            assert_eq!(dials.len(), 1, "others lead to one node: {dials:?}");
+            assert!(dials[0].1.contains("ork"));
+            assert!(dialed(bootstrap, now + ANOTHER).is_empty(), "it is being dialed");
+            dials.remove(0).0
+        };
+        assert!(dialed(&mut bootstrap, now).is_empty());
+        for ending in 0..3 {
+            now += ANOTHER;
+            let dial = again(&mut bootstrap, now);
+            match ending {
+                0 => assert!(bootstrap.established(dial, PeerId::random(), now)),
+                1 => bootstrap.failed(dial, "refused", now),
+                _ => {
+                    bootstrap.is_myself(dial, now);
+                    bootstrap.failed(dial, "it is this node", now);
+                }
+            }
+        }
+        assert!(bootstrap.tried().iter().all(|line| line.ends_with("no answer yet")));
+        bootstrap.lost(peer, now);
+        assert_eq!(dialed(&mut bootstrap, now + LONGEST).len(), 3, "what was reached is lost");
     }
 }

@@ -86,7 +86,11 @@ impl SwarmTask {
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
             self.book.add(peer, [address.clone()]);
         }
-        self.bootstrap.established(connection, peer);
+        let looked = self.bootstrap.established(connection, peer, Instant::now());
+        if looked && !first {
+            // It was connected already: this is one more connection to the same node.
+            self.swarm.close_connection(connection);
+        }
         self.dials.connected(peer);
         if first {
             let address = endpoint.get_remote_address();
