@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # What `.ci/run` itself is made of; nothing else is there but stand-ins.
-PLAIN = ("bash", "env", "cat", "cut", "dirname", "find", "id", "mkdir", "realpath", "sed", "sort")
+PLAIN = ("bash", "env", "cat", "cut", "dirname", "find", "id", "mkdir", "mktemp", "realpath", "sed",
+         "sort")
 # Nobody in particular, for a test that root runs.
 USER = 65532
 
@@ -28,6 +29,7 @@ class Machine:
         shutil.copy(ROOT / ".ci/run", self.tree / ".ci/run")
         (self.tree / "Cargo.toml").write_text('rust-version = "1.95"\n')
         (self.dir / "log").touch()
+        self.env = {"PATH": str(self.bin), "HOME": str(self.home), "TMPDIR": str(self.dir)}
         for name in PLAIN:
             program = shutil.which(name)
             assert program, name
@@ -50,7 +52,7 @@ class Machine:
         return subprocess.run(
             [".ci/run", *arguments], cwd=self.tree, user=user, group=user,
             extra_groups=None if user is None else [], text=True, capture_output=True,
-            env={"PATH": str(self.bin), "HOME": str(self.home)} | env, timeout=60, check=False,
+            env=self.env | env, timeout=60, check=False,
         )
 
     def calls(self, name: str) -> list[str]:
