@@ -27,7 +27,7 @@ case ${1:-} in
         ;;
     try)
         (($# == 2)) || usage
-        # A binary that is not there, of another processor, or that has something to load, says nothing.
+        # A binary that is of another processor, or has something to load, says nothing.
         said=$(docker run --rm --read-only --cap-drop ALL --network none "$2" --version)
         [[ $said =~ ^bookmesh\ [0-9]+\.[0-9]+\.[0-9]+ ]] ||
             { echo "$2 says '$said', and not its version" >&2; exit 1; }

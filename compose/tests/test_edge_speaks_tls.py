@@ -18,7 +18,7 @@ OF_EVERYBODY = ("/books", "/checkout", "/v1/")
 
 
 def operators_routes() -> list[tuple[str, str]]:
-    """Method and path of the gateways' own routes that are not for everybody, with ids filled in."""
+    """Method and path of the gateways' own routes that are not everybody's, with ids filled in."""
     table = (REPOSITORY / "gateway/src/routes.rs").read_text()
     routes = re.findall(r'^    (\w+) +"(/\S*)" +"\w+" +[\w:]+;$', table, re.MULTILINE)
     assert len(routes) > 20, "the table of routes is written in another way"
@@ -126,7 +126,7 @@ class EdgeSpeaksTls(unittest.TestCase):
             ("DELETE", f"/racks/{BOOK_RACK}?force=true"), ("DELETE", f"//racks/{BOOK_RACK}"),
             ("DELETE", "/racks/book%2Drack-001"), ("DELETE", f"/racks/.%2Fx/../{BOOK_RACK}"),
             ("DELETE", f"/%72acks/{BOOK_RACK}"), ("DELETE", f"/books/..%2fracks/{BOOK_RACK}"),
-            ("RETIRE", f"/racks/{BOOK_RACK}"), ("PATCH", "/settings"), ("POST", "/nodes/some/evict"),
+            ("RETIRE", f"/racks/{BOOK_RACK}"), ("PATCH", "/settings"), ("POST", "/nodes/one/evict"),
         ]
         for method, path in changes:
             body = None if method == "DELETE" else {}

@@ -32,7 +32,7 @@ class FilesAgree(unittest.TestCase):
     """Compose files and their variables, and the two ways to make the image."""
 
     def test_every_variable_is_explained_with_its_default(self) -> None:
-        # Compose's own: a mesh that was begun without it must not become another one by its default.
+        # Compose's own: a mesh that began without it must not become another one by its default.
         used = {"COMPOSE_PROJECT_NAME": COMPOSE_DIR.name}
         for name in ("compose.yaml", "compose.dev.yaml"):
             for variable, has_default, default in variables(name):
