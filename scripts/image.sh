@@ -10,6 +10,10 @@ cd "$(dirname "$0")/.."
 source scripts/engine.sh
 target_dir=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")
 need_engine
+if ! command -v readelf >/dev/null; then
+    echo "no readelf: install binutils, or run .ci/run tools image" >&2
+    exit 1
+fi
 
 case $(uname -m) in
 x86_64) target=x86_64-unknown-linux-gnu ;;
@@ -27,7 +31,8 @@ env "$flags=-C target-feature=+crt-static" \
 binary=$target_dir/$target/release/bookmesh
 
 # An image from scratch has nothing to load: a binary that names a loader would not even start.
-if readelf --program-headers "$binary" | grep -q INTERP; then
+headers=$(readelf --program-headers "$binary")
+if [[ $headers == *INTERP* ]]; then
     echo "$binary is not static" >&2
     exit 1
 fi

@@ -2,6 +2,7 @@
 # How the workflow makes one image of those that were built for each processor.
 #
 #   scripts/image_publish.sh name REPOSITORY              the image's name, as name=…
+#   scripts/image_publish.sh try IMAGE                    starts it, as it would be started
 #   scripts/image_publish.sh note DIR DIGEST              keeps what one build pushed, in DIR
 #   scripts/image_publish.sh join DIR IMAGE BRANCH SHA    tags all of DIR as one image
 set -euo pipefail
@@ -23,6 +24,14 @@ case ${1:-} in
         if [[ -n ${GITHUB_OUTPUT:-} ]]; then
             echo "$line" >>"$GITHUB_OUTPUT"
         fi
+        ;;
+    try)
+        (($# == 2)) || usage
+        # A binary that is of another processor, or has something to load, says nothing.
+        said=$(docker run --rm --read-only --cap-drop ALL --network none "$2" --version)
+        [[ $said =~ ^bookmesh\ [0-9]+\.[0-9]+\.[0-9]+ ]] ||
+            { echo "$2 says '$said', and not its version" >&2; exit 1; }
+        echo "$2 is $said"
         ;;
     note)
         (($# == 3)) || usage

@@ -13,7 +13,6 @@ from support.waiting import until
 
 MEMORY = {"wrk-ork": 256, "wrk-book": 512, "wrk-order": 512, "app-node": 256}
 CPUS = {"wrk-ork": 0.5, "wrk-book": 1.0, "wrk-order": 1.0, "app-node": 1.0}
-STOP_WITHIN = 30
 # What the engine puts into every container by itself.
 ENGINES_OWN = {".dockerenv", "dev", "etc", "proc", "sys"}
 
@@ -72,14 +71,11 @@ class Confined(SharedMesh):
 
     def test_they_stop_in_time_and_in_order(self) -> None:
         containers = self.mesh.all_containers()
-        began = time.monotonic()
         self.mesh.compose("stop")
-        took = time.monotonic() - began
-        print(f"stop of the whole mesh: {took:.1f} s")
-        self.assertLess(took, STOP_WITHIN)
         for container in containers:
             with self.subTest(container):
                 state = engine.inspect(container)["State"]
+                # One that takes longer than its grace period is killed, and ends with 137.
                 self.assertEqual((state["ExitCode"], state["OOMKilled"]), (0, False))
 
 

@@ -2,14 +2,30 @@
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
 import unittest
 import warnings
 
-from support.loopback import Edge, Mesh, Reply, book, request
+from support.loopback import BOOK_RACK, Edge, Mesh, Reply, book, request
+from support.processes import REPOSITORY
 from support.waiting import until
+
+# What readers and customers may change; all other changes are the operators'.
+OF_EVERYBODY = ("/books", "/checkout", "/v1/")
+
+
+def operators_routes() -> list[tuple[str, str]]:
+    """Method and path of the gateways' own routes that are not everybody's, with ids filled in."""
+    table = (REPOSITORY / "gateway/src/routes.rs").read_text()
+    routes = re.findall(r'^    (\w+) +"(/\S*)" +"\w+" +[\w:]+;$', table, re.MULTILINE)
+    assert len(routes) > 20, "the table of routes is written in another way"
+    return [
+        (method.upper(), path.replace("{id}", BOOK_RACK))
+        for method, path in routes if not path.startswith(OF_EVERYBODY)
+    ]
 
 
 class EdgeSpeaksTls(unittest.TestCase):
@@ -100,6 +116,38 @@ class EdgeSpeaksTls(unittest.TestCase):
         for path in ("/metrics", "//metrics", "/%6detrics", "/books/../metrics", "/metrics?a=b"):
             with self.subTest(path=path):
                 self.assert_error(self.edge.ask("GET", path), 404, "ERR_NOT_FOUND")
+
+    def test_what_operators_change_is_not_changed_from_outside(self) -> None:
+        # Every route of the gateways that does, and other ways to write some of them.
+        changes = [(method, path) for method, path in operators_routes() if method != "GET"]
+        self.assertIn(("DELETE", f"/racks/{BOOK_RACK}"), changes)
+        self.assertIn(("PUT", "/settings"), changes)
+        changes += [
+            ("DELETE", f"/racks/{BOOK_RACK}?force=true"), ("DELETE", f"//racks/{BOOK_RACK}"),
+            ("DELETE", "/racks/book%2Drack-001"), ("DELETE", f"/racks/.%2Fx/../{BOOK_RACK}"),
+            ("DELETE", f"/%72acks/{BOOK_RACK}"), ("DELETE", f"/books/..%2fracks/{BOOK_RACK}"),
+            ("RETIRE", f"/racks/{BOOK_RACK}"), ("PATCH", "/settings"), ("POST", "/nodes/one/evict"),
+        ]
+        for method, path in changes:
+            body = None if method == "DELETE" else {}
+            with self.subTest(method=method, path=path):
+                # As nginx says to itself what a POST was: nobody else may.
+                for said in ({}, {"X-Original-Method": "GET", "X-HTTP-Method-Override": "GET"}):
+                    reply = self.edge.ask(method, path, body, said)
+                    self.assert_error(reply, 403, "ERR_FORBIDDEN")
+                    self.assertIn("at a gateway, inside", reply.json()["error"]["message"])
+        # A path that is another one to nginx, and so comes to a gateway: none of its either.
+        for end in ("/log/tail", "%2Flog%2Ftail", "%2Fevents", "%3F/../../events"):
+            reply = self.edge.ask("DELETE", f"/racks/{BOOK_RACK}{end}?force=true")
+            self.assertGreaterEqual(reply.status, 400, end)
+        # None of the others did, and what may be read is read.
+        paths = {path.split("?")[0] for _, path in changes}
+        asked = [line for line in self.edge.log() if line["path"] in paths and line["gateway"]]
+        self.assertEqual([line for line in asked if line["method"] != "GET"], [])
+        for method in ("GET", "HEAD"):
+            for path in ("/settings", "/nodes", "/racks", f"/racks/{BOOK_RACK}",
+                         f"/racks/{BOOK_RACK}/recovery", f"/racks/{BOOK_RACK}/log"):
+                self.assertEqual(self.edge.ask(method, path).status, 200, path)
 
     def test_what_nginx_refuses_has_the_apis_shape(self) -> None:
         large = book("x" * (2 * 1024 * 1024))

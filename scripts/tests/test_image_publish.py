@@ -10,8 +10,15 @@ SCRIPTS = Path(__file__).resolve().parents[1]
 SHA = "0123456789abcdef0123456789abcdef01234567"
 AMD64 = "a" * 64
 ARM64 = "b" * 64
-# Stands for docker: says what it was called with.
-FAKE_DOCKER = '#!/bin/sh\necho "docker $*"\n'
+# Stands for docker: says what it was called with, or the version of an image that it knows.
+FAKE_DOCKER = """#!/bin/sh
+case "$*" in
+"run --rm --read-only --cap-drop ALL --network none good --version") echo bookmesh 1.2.3 ;;
+"run "*" other --version") echo BusyBox v1.2.3 ;;
+"run "*) echo exec format error >&2; exit 1 ;;
+*) echo "docker $*" ;;
+esac
+"""
 
 
 class Tags(unittest.TestCase):
@@ -82,6 +89,12 @@ class Publish(unittest.TestCase):
                 f"docker buildx imagetools inspect {image}:development",
             ],
         )
+
+    def test_an_image_that_does_not_start_is_found(self) -> None:
+        ran = self.publish("try", "good")
+        self.assertEqual((ran.returncode, ran.stdout), (0, "good is bookmesh 1.2.3\n"), ran.stderr)
+        for image in ("bad", "other"):
+            self.assertEqual(self.publish("try", image).returncode, 1, image)
 
     def test_half_an_image_is_not_published(self) -> None:
         self.publish("note", "digests", f"sha256:{AMD64}")

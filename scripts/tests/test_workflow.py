@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import tomllib
 import unittest
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,43 @@ class Workflow(unittest.TestCase):
         for job, run in runs():
             script, *parts = shlex.split(run)
             if script == ".ci/run":
-                self.assertIn("tools", parts, f"{job} does not install what it needs")
+                if parts != ["rust"]:
+                    self.assertIn("tools", parts, f"{job} does not install what it needs")
                 for part in parts:
                     if part != "--as-root":
                         ran[part].append(job)
-        del ran["tools"]
+        # What others need.
+        del ran["tools"], ran["rust"]
         for part, by in ran.items():
             self.assertEqual(len(by), 1, f"{part} is run by {by}")
+
+    def test_all_builds_are_with_the_workspaces_toolchain(self) -> None:
+        manifest = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))
+        wanted = manifest["workspace"]["package"]["rust-version"]
+        for path in WORKFLOWS:
+            env = YAML(typ="safe").load(path)["env"]
+            self.assertEqual(env["RUSTUP_TOOLCHAIN"], wanted, path.name)
+        cached = 0
+        for name, job in jobs().items():
+            self.assertNotIn("RUSTUP_TOOLCHAIN", job.get("env", {}), name)
+            for number, step in enumerate(job["steps"]):
+                self.assertNotIn("RUSTUP_TOOLCHAIN", step.get("env", {}), name)
+                if step.get("uses", "").startswith("Swatinem/rust-cache@"):
+                    before = [earlier.get("run") for earlier in job["steps"][:number]]
+                    self.assertIn(".ci/run rust", before, f"{name} looks before it is there")
+                    cached += 1
+        self.assertEqual(cached, 3)
+
+    def test_every_image_is_started_before_it_is_noted(self) -> None:
+        steps = jobs()["ci.yml: image"]["steps"]
+        runs = [step.get("run", "").split(" ") for step in steps]
+        names = [words[1] if len(words) > 1 else "" for words in runs]
+        built = [step.get("id") for step in steps].index("build")
+        tried, noted = names.index("try"), names.index("note")
+        self.assertTrue(built < tried < noted, names)
+        # For pull requests, too, which push nothing: so it is the engine's then.
+        self.assertNotIn("if", steps[tried])
+        self.assertIn("format('type=docker,name={0}',", steps[built]["with"]["outputs"])
 
     def test_nothing_is_published_before_everything_has_passed(self) -> None:
         everything = jobs()
@@ -120,7 +151,7 @@ class Run(unittest.TestCase):
 
     def test_every_part_has_its_script(self) -> None:
         for part in PARTS:
-            if part not in ("tools", "format", "lint", "documentation", "test"):
+            if part not in ("rust", "tools", "format", "lint", "documentation", "test"):
                 self.assertTrue((ROOT / f"scripts/{part}.sh").is_file(), part)
 
 
