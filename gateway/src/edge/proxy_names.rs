@@ -57,14 +57,19 @@ impl ProxyNames {
         if names.is_empty() {
             return std::future::pending().await;
         }
-        let resolver = match resolver() {
-            Ok(resolver) => resolver,
-            Err(error) => {
-                tracing::warn!(%error, "no resolver is configured: no proxy is trusted by name");
-                return std::future::pending().await;
+        let mut rounds = tokio::time::interval(LOOK_EVERY);
+        let mut told = false;
+        let resolver = loop {
+            rounds.tick().await;
+            match resolver() {
+                Ok(resolver) => break resolver,
+                Err(error) if !told => {
+                    tracing::warn!(%error, "no resolver is configured: no proxy is trusted by name");
+                    told = true;
+                }
+                Err(_) => {}
             }
         };
-        let mut rounds = tokio::time::interval(LOOK_EVERY);
         loop {
             rounds.tick().await;
             let found = join_all(names.iter().map(|name| look_up(&resolver, name))).await;

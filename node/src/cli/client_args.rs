@@ -325,10 +325,20 @@ pub struct CertArgs {
     pub dir: PathBuf,
     /// The names and addresses that one of our own is made for.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "localhost")]
+    #[arg(value_parser = host)]
     pub host: Vec<String>,
     /// A directory with a certificate of your own: as long as it has one, that is taken.
     #[arg(long)]
     pub from: Option<PathBuf>,
+}
+
+/// A name or an address, as lists of them are written: with blanks between.
+fn host(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("is empty: give a name or an address".into()),
+        host if host.contains(char::is_whitespace) => Err("has a blank in it".into()),
+        host => Ok(host.to_owned()),
+    }
 }
 
 /// Configuration.

@@ -100,12 +100,18 @@ impl Observed {
     }
 
     async fn facts(&self) -> Facts {
-        let files = FileSystem::of(&self.dir);
-        if let Err(error) = &files {
-            tracing::warn!(%error, "how much is free on the disk is not known");
-        }
+        let dir = self.dir.clone();
+        // A volume that hangs holds up whoever asks.
+        let files = match tokio::task::spawn_blocking(move || FileSystem::of(&dir)).await {
+            Ok(Ok(files)) => Some(files),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "how much is free on the disk is not known");
+                None
+            }
+            Err(_) => None,
+        };
         let full = |health| health != Health::Healthy;
-        let (role, peer, files) = (self.role(), self.peer, files.ok());
+        let (role, peer) = (self.role(), self.peer);
         match &self.what {
             What::Worker { worker, disk, books } => {
                 let racks = worker.racks().filter_map(|rack| rack_facts(rack)).collect();

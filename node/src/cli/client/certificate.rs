@@ -1,6 +1,6 @@
 //! `bookmesh keys cert`: the certificate that a TLS proxy shows, its owner's or one of our own.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -138,6 +138,8 @@ impl Pair {
         let mut note = Note { public_key, hosts: Vec::new(), until_s: unix_seconds(until) };
         self.write_note(&note)?;
         self.replace(&Pem { chain, key })?;
+        // After a power cut the note must not be there without what it is of.
+        sync_dir(&self.chain)?;
         note.hosts = hosts.to_vec();
         self.write_note(&note)
     }
@@ -180,6 +182,13 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
         moved
     };
     write().map_err(|error: io::Error| Failure::file("write", path, &error))
+}
+
+/// Makes the names in a file's directory durable.
+fn sync_dir(path: &Path) -> Result<(), Failure> {
+    let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
+    let synced = File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(|error| Failure::file("write", dir, &error))
 }
 
 #[cfg(test)]
