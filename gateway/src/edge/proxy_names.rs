@@ -64,7 +64,7 @@ impl ProxyNames {
             match resolver() {
                 Ok(resolver) => break resolver,
                 Err(error) if !told => {
-                    tracing::warn!(%error, "no resolver is configured: no proxy is trusted by name");
+                    tracing::warn!(%error, "no resolver: no proxy is trusted by name");
                     told = true;
                 }
                 Err(_) => {}

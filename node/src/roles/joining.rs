@@ -131,8 +131,8 @@ pub(super) async fn elsewhere(
     most_telling(known.into_iter().map(|(_, status)| status), rack.charter())
 }
 
-/// See [`elsewhere`]; `own` is what the data here say of the rack. Members that were given up before
-/// these data came to be are not heeded: they may lead each other.
+/// See [`elsewhere`]; `own` is what the data here say of the rack. Members that were given up
+/// before these data came to be are not heeded: they may lead each other.
 fn most_telling(
     known: impl Iterator<Item = MemberStatus>,
     own: Option<Charter>,
