@@ -5,7 +5,9 @@ import re
 import threading
 import unittest
 
-from support.loopback import Edge, Mesh, Reply, request
+from support.client import Answer, request
+from support.edge import Edge
+from support.loopback import Mesh
 from support.processes import REPOSITORY
 from support.waiting import until
 
@@ -24,7 +26,7 @@ class EdgeLimitsClients(unittest.TestCase):
         cls.addClassCleanup(cls.edge.close)
 
     def test_a_client_that_asks_too_much_is_told_so_and_nobody_else(self) -> None:
-        refused: list[Reply] = []
+        refused: list[Answer] = []
 
         def flood() -> None:
             connection = self.edge.connect(NGINX)
@@ -80,7 +82,7 @@ class GatewaysSeeClients(unittest.TestCase):
     def test_a_gateway_limits_who_asks_the_edge_and_believes_nobody_else(self) -> None:
         # As the alias of nginx in the Compose file: a name that leads to it.
         limits = {"RATE_LIMIT_RPS": "1", "RATE_LIMIT_BURST": "20", "TRUSTED_PROXIES": "localhost"}
-        mesh = Mesh(gateways=1, env=limits)
+        mesh = Mesh(gateways=1, **limits)
         self.addCleanup(mesh.close)
         edge = Edge(mesh.addresses, mesh.port)
         self.addCleanup(edge.close)

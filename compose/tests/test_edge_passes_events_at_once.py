@@ -3,7 +3,9 @@
 import time
 import unittest
 
-from support.loopback import BOOK_RACK, Edge, Mesh, book
+from support.edge import Edge
+from support.gateway import book
+from support.loopback import BOOK_RACK, Mesh
 
 # A gateway's heartbeat comes every 15 s, and would push on what a buffer holds.
 AT_ONCE_S = 5.0

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from support.loopback import Edge, Mesh, Reply, book, request
+from support.client import Answer, request
+from support.edge import Edge
+from support.gateway import book
+from support.loopback import Mesh
 from support.waiting import until
 
 
@@ -54,7 +57,7 @@ class GatewaysThatDie(unittest.TestCase):
         self.edge = Edge(["127.0.0.2", "127.0.0.3"], first.port)
         self.addCleanup(self.edge.close)
 
-    def assert_lost(self, reply: Reply) -> None:
+    def assert_lost(self, reply: Answer) -> None:
         self.assertEqual(reply.status, 502)
         self.assertEqual(reply.json()["error"]["code"], "ERR_GATEWAY_LOST")
 
@@ -94,7 +97,7 @@ class GatewaysThatDie(unittest.TestCase):
                 with self.subTest(method=method, addresses=addresses):
                     body = book("Never") if method.startswith("P") else None
 
-                    def unsent(method: str = method, body: Any = body) -> Reply | None:
+                    def unsent(method: str = method, body: Any = body) -> Answer | None:
                         # What the name was before is known for a while.
                         reply = self.edge.ask(method, "/books", body)
                         self.assertEqual(reply.status, 502)
@@ -198,7 +201,7 @@ class GatewaysOfAMesh(unittest.TestCase):
         try:
             for address in mesh.addresses:
                 until(f"{address} has its share", lambda at=address: served(at) > 50)
-            mesh.gateways[0].kill()
+            mesh.kill("gateway-1")
             before = served(mesh.addresses[1])
             until("the other one goes on", lambda: served(mesh.addresses[1]) > before + 100)
             until(

@@ -9,7 +9,10 @@ import subprocess
 import unittest
 import warnings
 
-from support.loopback import BOOK_RACK, Edge, Mesh, Reply, book, request
+from support.client import Answer, request
+from support.edge import Edge
+from support.gateway import book
+from support.loopback import BOOK_RACK, Mesh
 from support.processes import REPOSITORY
 from support.waiting import until
 
@@ -39,7 +42,7 @@ class EdgeSpeaksTls(unittest.TestCase):
         cls.edge = Edge(cls.mesh.addresses, cls.mesh.port)
         cls.addClassCleanup(cls.edge.close)
 
-    def assert_error(self, reply: Reply, status: int, code: str) -> None:
+    def assert_error(self, reply: Answer, status: int, code: str) -> None:
         self.assertEqual(reply.status, status, reply.body)
         error = reply.json()
         self.assertEqual(set(error), {"status", "statusCode", "error", "requestId"})
@@ -50,7 +53,7 @@ class EdgeSpeaksTls(unittest.TestCase):
         self.assertEqual(reply.headers["X-Content-Type-Options"], "nosniff")
         self.assertIn("max-age=", reply.headers["Strict-Transport-Security"])
 
-    def plain(self, method: str, path: str) -> Reply:
+    def plain(self, method: str, path: str) -> Answer:
         connection = http.client.HTTPConnection("localhost", self.edge.http_port, timeout=60)
         try:
             return request(connection, method, path)

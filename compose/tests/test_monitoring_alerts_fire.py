@@ -5,10 +5,10 @@ import math
 import subprocess
 import unittest
 
+from support.loopback import BOOK_RACK
 from support.processes import bookmesh
 from support.waiting import until
 from support.watched import watched
-from support.watched_mesh import BOOK_RACK
 
 BOOK_WORKERS = ("book-1", "book-2", "book-3")
 # These tell of the machine that the test runs on, whatever the mesh does: how slow it is beside a
@@ -54,7 +54,8 @@ class Alerts(unittest.TestCase):
 
     def retire(self, rack: str) -> None:
         # By force: users put books into every rack that there is.
-        command = [bookmesh(), "rack", "retire", rack, "--force", "--yes", "--url", self.mesh.url]
+        at = ("--url", self.mesh.urls["gateway-1"])
+        command = [bookmesh(), "rack", "retire", rack, "--force", "--yes", *at]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
@@ -137,18 +138,18 @@ class Alerts(unittest.TestCase):
         self.wait_until_told("resolved", "ServiceDown")
 
     def test_the_only_gateway_is_killed(self) -> None:
-        self.mesh.kill("gateway")
+        self.mesh.kill("gateway-1")
         try:
             down = self.watch.wait_until_firing("ServiceDown", job="app-node")
             self.assert_tells_what_to_do(down)
             self.assertNotIn("ServiceDown wrk-book", self.watch.firing())
         finally:
-            self.mesh.revive("gateway")
+            self.mesh.revive("gateway-1")
         self.watch.wait_until_resolved("ServiceDown")
 
     def test_a_rack_that_is_retired_is_not_missed(self) -> None:
         rack, targets = "book-rack-retired", self.mesh.targets()
-        self.mesh.add_worker("book-4", rack)
+        self.mesh.add_worker("book-4", rack, RACK_REPLICAS="1")
         leads = f'job_rack:leaders:sum{{rack="{rack}"}}'
         registered = f'rack_registered{{rack="{rack}"}}'
         try:
@@ -162,8 +163,7 @@ class Alerts(unittest.TestCase):
             until("it is forgotten", lambda: not self.watch.query(f"{leads} or {registered}"))
             self.all.wait_for_evaluations(5)
         finally:
-            self.mesh.nodes.pop("book-4").kill()
-            self.mesh.urls.pop("book-4")
+            self.mesh.forget("book-4")
             self.watch.set_targets(targets)
         self.all.wait_for_evaluations(5)
         missed = f'ALERTS{{alertname="RackWithoutLeader",alertstate="firing",rack="{rack}"}}'

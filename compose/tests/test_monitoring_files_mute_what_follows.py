@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from support import shipped
-from support.processes import Process, ask
+from support.client import ask
+from support.processes import Process
 from support.waiting import free_port, until
 from support.watch import program
 
@@ -126,18 +127,18 @@ class Alertmanager:
 
     def _is_ready(self) -> bool:
         self.process.must_run()
-        return ask(f"{self.url}/-/ready").status == 200
+        return ask("GET", f"{self.url}/-/ready").status == 200
 
     def fire(self, alerts: Iterable[Alert]) -> None:
         # As Prometheus says it: for some time, unless it says it again.
         ends = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
         told: list[Any] = [{"labels": labels, "endsAt": ends} for labels in alerts]
-        answer = ask(f"{self.url}/api/v2/alerts", told)
+        answer = ask("POST", f"{self.url}/api/v2/alerts", told)
         assert answer.status == 200, answer.body
 
     def muted(self) -> dict[tuple[tuple[str, str], ...], bool]:
         """Of each alert that it knows, whether it tells nobody."""
-        known = ask(f"{self.url}/api/v2/alerts").json()
+        known = ask("GET", f"{self.url}/api/v2/alerts").json()
         return {key(found["labels"]): bool(found["status"]["inhibitedBy"]) for found in known}
 
 

@@ -11,14 +11,15 @@ import ssl
 import subprocess
 import threading
 import unittest
-import urllib.request
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from support import engine
-from support.loopback import Reply, book, free_port, request
-from support.waiting import until
+from support.client import Answer, ask, request
+from support.gateway import book
+from support.waiting import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = os.environ.get("BOOKMESH_TEST_PROJECT", "bookmesh-test")
@@ -99,17 +100,13 @@ class ProfilesComeUpTogether(unittest.TestCase):
         return http.client.HTTPSConnection("localhost", port, context=cls.tls, timeout=30)
 
     @classmethod
-    def ask(cls, method: str, path: str, body: Any = None) -> Reply:
-        connection = cls.connect()
-        try:
+    def ask(cls, method: str, path: str, body: Any = None) -> Answer:
+        with closing(cls.connect()) as connection:
             return request(connection, method, path, body)
-        finally:
-            connection.close()
 
     def prometheus(self, path: str) -> Any:
         url = f"http://127.0.0.1:{self.ports['PROMETHEUS_PORT']}/api/v1/{path}"
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return json.load(answer)["data"]
+        return ask("GET", url).data()
 
     def served_by(self) -> set[str]:
         """Which gateways answered so far, by the log of the edge."""

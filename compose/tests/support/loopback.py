@@ -1,202 +1,108 @@
-"""A mesh of processes on loopback, with the shipped nginx.conf in front of its gateways.
+"""A mesh of processes on loopback, that can be hurt."""
 
-Each gateway has an address of its own and all have one port, as containers have. Only names, ports
-and places are replaced in nginx.conf; a small name server stands for the engine's.
-"""
-
-import http.client
-import json
 import os
-import socket
-import ssl
-import struct
-import subprocess
+import secrets
 import tempfile
-import threading
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from .processes import REPOSITORY, Process, bookmesh
-from .waiting import PATIENCE_S, free_port, until
+from .gateway import Gateway
+from .processes import Process, bookmesh
+from .waiting import until
 
-BOOK_RACK = "book-rack-001"
-
-
-class Reply(NamedTuple):
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def request(
-    connection: http.client.HTTPConnection,
-    method: str,
-    path: str,
-    body: Any = None,
-    headers: dict[str, str] | None = None,
-) -> Reply:
-    """One request on a connection, which stays open."""
-    headers = dict(headers or {})
-    data = None if body is None else json.dumps(body)
-    if data is not None:
-        headers.setdefault("Content-Type", "application/json")
-    connection.request(method, path, data, headers)
-    answer = connection.getresponse()
-    return Reply(answer.status, answer.headers, answer.read())
-
-
-class Names:
-    """A name server that knows one name, as the engine's knows the services of a project."""
-
-    def __init__(self, addresses: list[str]) -> None:
-        self.addresses = list(addresses)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                query, client = self.socket.recvfrom(512)
-            except OSError:
-                return
-            question_end = query.index(b"\0", 12) + 5
-            wanted = query[12:question_end] == b"\x08gateways\0" + struct.pack("!HH", 1, 1)
-            found = self.addresses if wanted else []
-            head = struct.pack("!HHHHHH", 0, 0x8180 if found else 0x8183, 1, len(found), 0, 0)
-            # The engine's own says ten minutes, too.
-            answers = b"".join(
-                struct.pack("!HHHIH", 0xC00C, 1, 1, 600, 4) + socket.inet_aton(address)
-                for address in found
-            )
-            reply = query[:2] + head[2:] + query[12:question_end] + answers
-            self.socket.sendto(reply, client)
-
-    def close(self) -> None:
-        self.socket.close()
-
-
-class Edge:
-    """nginx with the shipped configuration; `rate` is what it takes of one client."""
-
-    def __init__(self, gateways: list[str], gateway_port: int, rate: str = "100r/s") -> None:
-        self._dir = tempfile.TemporaryDirectory()
-        self.dir = Path(self._dir.name)
-        self.names = Names(gateways)
-        self.http_port, self.port = free_port(), free_port()
-        subprocess.run(
-            [bookmesh(), "keys", "cert", "--dir", self.dir, "--host", "localhost,127.0.0.1"],
-            check=True, capture_output=True,
-        )
-        conf = (REPOSITORY / "compose/nginx/nginx.conf").read_text()
-        for shipped, here, count in (
-            ("listen 8080 ", f"listen 127.0.0.1:{self.http_port} ", 1),
-            ("listen 8443 ", f"listen 127.0.0.1:{self.port} ", 1),
-            ('"~:8080$"  ":8443"', f'"~:{self.http_port}$"  ":{self.port}"', 1),
-            ("resolver 127.0.0.11 ", f"resolver 127.0.0.1:{self.names.port} ", 1),
-            ("gateways:3000;", f"gateways:{gateway_port};", 1),
-            (" /tmp/", f" {self.dir}/", 6),
-            (" unix:/tmp/", f" unix:{self.dir}/", 2),
-            (" /certs/", f" {self.dir}/", 2),
-            (" rate=100r/s;", f" rate={rate};", 1),
-        ):
-            assert conf.count(shipped) == count, f"nginx.conf has another number of {shipped}"
-            conf = conf.replace(shipped, here)
-        (self.dir / "nginx.conf").write_text(conf)
-        arguments = ["nginx", "-e", "/dev/stderr", "-c", str(self.dir / "nginx.conf")]
-        path = f"{os.environ['PATH']}:/usr/sbin"
-        # As in its container it is nobody in particular, and has nothing but this directory.
-        user = 65532 if os.geteuid() == 0 else None
-        self.process = Process("nginx", self.dir, arguments, os.environ | {"PATH": path}, user)
-        self.tls = ssl.create_default_context(cafile=self.dir / "fullchain.pem")
-        until("nginx listens", self._listens)
-
-    def _listens(self) -> bool:
-        self.process.must_run()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def connect(self, client: str = "127.0.0.1") -> http.client.HTTPSConnection:
-        """A connection of a client that has this address."""
-        return http.client.HTTPSConnection(
-            "127.0.0.1", self.port, context=self.tls, timeout=PATIENCE_S, source_address=(client, 0)
-        )
-
-    def ask(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
-        client: str = "127.0.0.1",
-    ) -> Reply:
-        connection = self.connect(client)
-        try:
-            return request(connection, method, path, body, headers)
-        finally:
-            connection.close()
-
-    def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.process.out.read_text().splitlines()]
-
-    def close(self) -> None:
-        self.process.stop()
-        self.names.close()
-        self._dir.cleanup()
+BOOK_RACK, ORDER_RACK = "book-rack-001", "order-rack-001"
 
 
 class Mesh:
-    """An orchestrator, a worker of books, and gateways at 127.0.0.2, 127.0.0.3 …"""
+    """An orchestrator `ork`, workers such as `book-1`, by the first word of their rack, and
+    gateways such as `gateway-1`, with `settings`. Each gateway has an address of its own, from
+    127.0.0.2 on, and all have one port, as containers have. `under` starts some of the nodes."""
 
-    def __init__(self, gateways: int, env: dict[str, str] | None = None) -> None:
-        self._dir = tempfile.TemporaryDirectory()
-        self.dir = Path(self._dir.name)
+    def __init__(
+        self,
+        gateways: int,
+        racks: dict[str, int] | None = None,
+        under: dict[str, list[str]] | None = None,
+        **settings: str,
+    ) -> None:
+        self._dir = tempfile.TemporaryDirectory(prefix="bookmesh-mesh-")
+        self.directory = Path(self._dir.name)
+        self.racks, self._under = racks or {BOOK_RACK: 1}, under or {}
         self.env = {
-            "P2P_HOST": "127.0.0.1", "P2P_PORT": "0", "MDNS": "off", "LOG_LEVEL": "warn",
-            "HOST": "127.0.0.1", "PORT": "0",
+            "PATH": os.environ["PATH"], "HOST": "127.0.0.1", "P2P_HOST": "127.0.0.1",
+            "P2P_PORT": "0", "MDNS": "off", "LOG_LEVEL": "info", "MESH_KEY": secrets.token_hex(32),
         }
-        self.running: list[Process] = []
-        ork = self.start("ork", ["ork"])
-        self.env["BOOTSTRAP"] = ork.says(r"^ready .*p2p=([^ ,]+)")
-        self.start("worker", ["worker", "--rack", BOOK_RACK])
-        self.port = 0
-        self.gateways: list[Process] = []
-        self.addresses: list[str] = []
-        for number in range(gateways):
-            address = f"127.0.0.{number + 2}"
-            here = {"HOST": address, "PORT": str(self.port)} | (env or {})
-            gateway = self.start(f"gateway-{number}", ["gateway"], here)
-            url = gateway.says(r"^ready .*http=(\S+)")
-            self.port = int(url.rsplit(":", 1)[1])
-            self.gateways.append(gateway)
-            self.addresses.append(address)
-        for address in self.addresses:
-            until(f"a leader, at {address}", lambda at=address: self._has_leader(at))
-
-    def _has_leader(self, address: str) -> bool:
-        connection = http.client.HTTPConnection(address, self.port, timeout=PATIENCE_S)
+        self.nodes: dict[str, Process] = {}
+        self.urls: dict[str, str] = {}
+        self.gateways: list[Gateway] = []
         try:
-            return request(connection, "GET", "/ready").status == 200 and bool(
-                request(connection, "GET", f"/racks/{BOOK_RACK}").json()["data"]["leader"]
-            )
-        except (OSError, KeyError):
-            return False
-        finally:
-            connection.close()
+            self._begin(gateways, settings)
+        except BaseException:
+            self.close()
+            raise
 
-    def start(self, name: str, arguments: list[str], env: dict[str, str] | None = None) -> Process:
-        data = {"DATA_DIR": str(self.dir / name)}
-        process = Process(name, self.dir, [bookmesh(), *arguments],
-                          os.environ | self.env | data | (env or {}))
-        self.running.append(process)
-        return process
+    def _begin(self, gateways: int, settings: dict[str, str]) -> None:
+        p2p = self._start("ork", "ork").says(r"^ready .*p2p=([^ ,]+)")
+        # Its address alone: a peer id at its end would tie the mesh to this process's key.
+        self.env["BOOTSTRAP"] = p2p.split("/p2p/")[0]
+        for rack, workers in self.racks.items():
+            for number in range(1, workers + 1):
+                self.add_worker(f"{rack.split('-')[0]}-{number}", rack)
+        for number in range(1, gateways + 1):
+            host = f"127.0.0.{number + 1}"
+            port = str(self.port) if self.gateways else "0"
+            name = f"gateway-{number}"
+            self._start(name, "gateway", **{"HOST": host, "PORT": port} | settings)
+            self.gateways.append(Gateway(int(self.urls[name].rsplit(":", 1)[1]), host))
+        self.wait_until_whole()
+
+    def _start(self, name: str, *arguments: str, **settings: str) -> Process:
+        data = self.directory / f"{name}-data"
+        data.mkdir()
+        env = self.env | {"PORT": "0", "DATA_DIR": str(data)} | settings
+        command = [*self._under.get(name, []), bookmesh(), *arguments]
+        node = self.nodes[name] = Process(name, self.directory, command, env)
+        self.urls[name] = node.says(r"^ready .*http=(\S+)")
+        # What comes back has the port that it had.
+        env["PORT"] = self.urls[name].rsplit(":", 1)[1]
+        return node
+
+    def add_worker(self, name: str, rack: str, **settings: str) -> None:
+        self._start(name, "worker", "--type", rack.split("-")[0], "--rack", rack, **settings)
+
+    @property
+    def port(self) -> int:
+        """That of all gateways."""
+        return self.gateways[0].port
+
+    @property
+    def addresses(self) -> list[str]:
+        """Those of the gateways."""
+        return [gateway.host for gateway in self.gateways]
+
+    def wait_until_whole(self) -> None:
+        """Waits until every gateway is ready and sees all workers of each rack vote."""
+        for gateway in self.gateways:
+            ready = lambda at=gateway: at.send("GET", "/ready").status == 200
+            until(f"{gateway.url} is ready", ready)
+            for rack, workers in self.racks.items():
+                whole = lambda at=gateway, rack=rack, n=workers: len(at.voters(rack)) == n
+                until(f"{rack} has a leader and {workers} voters", whole)
+
+    def kill(self, name: str) -> None:
+        self.nodes[name].kill()
+
+    def revive(self, *names: str) -> None:
+        for name in names:
+            self.nodes[name].start()
+        for name in names:
+            self.nodes[name].says("^(ready) ")
+
+    def forget(self, name: str) -> None:
+        """Kills a node that does not come back."""
+        self.nodes.pop(name).kill()
+        self.urls.pop(name)
 
     def close(self) -> None:
-        for process in reversed(self.running):
-            process.kill()
+        for node in reversed(self.nodes.values()):
+            node.kill()
         self._dir.cleanup()
-
-
-def book(name: str) -> dict[str, Any]:
-    """A book as `POST /books` takes it."""
-    return {"type": "book", "tags": ["edge"], "info": {"name": name, "author": "Somebody"}}

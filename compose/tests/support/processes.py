@@ -1,15 +1,11 @@
-"""Processes on loopback that a test starts, watches and ends, and requests to them."""
+"""Processes on loopback that a test starts, watches and ends."""
 
 import contextlib
-import json
 import os
 import re
 import signal
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from .waiting import PATIENCE_S, until
 
@@ -18,27 +14,6 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 class Ended(Exception):
     """A process that was to run is gone: there is nothing to wait for any more."""
-
-
-class Answer(NamedTuple):
-    status: int
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def ask(url: str, body: Any = None, method: str | None = None, within_s: float = 20) -> Answer:
-    """One request; errors of HTTP are answers too."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"} if data else {}
-    request = urllib.request.Request(url, data, headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=within_s) as answer:
-            return Answer(answer.status, answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.read())
 
 
 class Process:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from . import shipped
-from .processes import Process, ask
+from .client import ask
+from .processes import Process
 from .waiting import PATIENCE_S, free_port, until
 
 # What they are called where they are installed: Debian's packages have names of their own.
@@ -113,14 +114,13 @@ class Watch:
     def _is_ready(self, url: str) -> bool:
         for process in self.processes:
             process.must_run()
-        return ask(f"{url}/-/ready").status == 200
+        return ask("GET", f"{url}/-/ready").status == 200
 
     def set_targets(self, targets: dict[str, list[str]]) -> None:
         shipped.write_targets(self.directory, targets)
 
     def get(self, path: str) -> Any:
-        answer = ask(self.url + path)
-        told = answer.json()
+        told = ask("GET", self.url + path).json()
         if told["status"] != "success":
             raise Refused(f"{path}: {told['error']}")
         return told["data"]
@@ -151,7 +151,7 @@ class Watch:
         """An alert that is active there, be it inhibited or not."""
         filters = [f'alertname="{name}"'] + [f'{key}="{text}"' for key, text in labels.items()]
         query = urllib.parse.urlencode([("filter", text) for text in filters])
-        alerts = ask(f"{self.alertmanager_url}/api/v2/alerts?{query}").json()
+        alerts = ask("GET", f"{self.alertmanager_url}/api/v2/alerts?{query}").json()
         return alerts[0] if alerts else None
 
     def wait_until_firing(self, name: str, within_s: float = PATIENCE_S, **labels: str) -> dict:
