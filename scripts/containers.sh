@@ -30,4 +30,5 @@ exec python3 -m unittest -v \
     test_a_network_cut_heals \
     test_slow_containers_delay_nobody \
     test_orchestrators_share_a_name \
-    test_documents_are_true
+    test_documents_are_true \
+    test_runbooks_are_true

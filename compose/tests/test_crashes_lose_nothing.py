@@ -1,6 +1,5 @@
 """What is killed comes back with everything that was acknowledged."""
 
-import os
 import unittest
 
 from support import engine
@@ -16,13 +15,6 @@ FAILOVER_WITHIN = 30
 def started(container: str) -> str:
     """When a container was started last."""
     return engine.inspect(container)["State"]["StartedAt"]
-
-
-def crash(container: str) -> None:
-    """Kills a container's process behind the engine's back, as a crash or the kernel does it."""
-    pid = engine.inspect(container)["State"]["Pid"]
-    as_root = () if os.geteuid() == 0 else ("sudo", "-n")
-    engine.run(*as_root, "kill", "-9", str(pid))
 
 
 class Crashes(SharedMesh):
@@ -65,7 +57,7 @@ class Crashes(SharedMesh):
         with Writers(self.mesh.gateway) as writers:
             self.go_on(writers, "before anything happens")
             for victim in victims:
-                crash(victim)
+                engine.crash(victim)
                 self.go_on(writers, f"after {victim} crashed")
                 until(f"{victim} runs again", lambda: started(victim) != before[victim], 60)
             self.mesh.settle()

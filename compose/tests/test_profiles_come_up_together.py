@@ -30,8 +30,7 @@ GATEWAY_RPS = 5
 class ProfilesComeUpTogether(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        made = engine.run(str(ROOT / "scripts/stand_ins.sh"), deadline=300)
-        cls.images = dict(line.split("=") for line in made.split())
+        cls.images = engine.stand_ins()
         ports = ("BOOKMESH_PORT", "EDGE_HTTP_PORT", "EDGE_HTTPS_PORT", "PROMETHEUS_PORT",
                  "ALERTMANAGER_PORT")
         cls.ports = {name: free_port() for name in ports}

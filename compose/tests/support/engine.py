@@ -49,6 +49,16 @@ def image() -> str:
     return os.environ.get("BOOKMESH_IMAGE", "bookmesh:dev")
 
 
+def as_root() -> tuple[str, ...]:
+    """What a command is run by for which root is needed."""
+    return () if os.geteuid() == 0 else ("sudo", "-n")
+
+
+def crash(container: str) -> None:
+    """Kills a container's process behind the engine's back, as a crash or the kernel does it."""
+    run(*as_root(), "kill", "-9", str(inspect(container)["State"]["Pid"]))
+
+
 def inspect(name: str) -> dict:
     """All that the engine knows of a container, an image or a network."""
     return json.loads(docker("inspect", name))[0]
@@ -67,6 +77,13 @@ def compose_command() -> tuple[str, ...]:
     if shutil.which("docker-compose"):
         return ("docker-compose", *no_settings)
     raise CommandFailed("no Compose: install docker-compose-plugin, or docker-compose 1.29")
+
+
+@cache
+def stand_ins() -> dict[str, str]:
+    """Images of nginx and Prometheus' programs, by the variables that name them."""
+    made = run(str(COMPOSE_DIR.parent / "scripts/stand_ins.sh"), deadline=300)
+    return dict(line.split("=") for line in made.split())
 
 
 def settings() -> set[str]:

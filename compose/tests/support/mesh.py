@@ -142,10 +142,11 @@ class Mesh:
         return "\n".join(line[:400] for line in said if '"target":"http"' not in line)
 
     def end(self) -> None:
-        """Removes everything."""
+        """Removes everything, with what profiles have started."""
         if self in _running:
             _running.remove(self)
-        self.compose("down", "-v", "--remove-orphans", "-t", "10", deadline=180)
+        profiles = ("--profile", "edge", "--profile", "monitoring")
+        self.compose(*profiles, "down", "-v", "--remove-orphans", "-t", "10", deadline=180)
 
 
 _running: list[Mesh] = []
