@@ -25,6 +25,7 @@ REQUEST = "5f0c2d1e9a7b4c33"
 
 NOT_RUN = {
     "../scripts/image.sh": "it makes the image that is tested here",
+    "docker compose build": "it asks a registry for the image of Rust",
     "docker image prune": "it asks, and removes images of others",
     "iostat -x 5 3": "it tells of the machine alone, and a package is not worth that",
 }
