@@ -3,7 +3,6 @@
 import atexit
 import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -101,14 +100,17 @@ class Mesh:
         give_back = lambda: names and engine.docker("rm", "--force", *names)
         image = engine.inspect(self.containers("app-node")[0])["Image"]
         # The engine gives the lowest that is free. Any process that stays will do.
-        for number in range(10):
-            names.append(f"{self.project}-squatter-{number}")
-            place = ("--name", names[-1], "--network", self.network())
-            engine.docker("run", "--detach", *place, image, "ork", "--p2p-host", "127.0.0.1")
-            if self.address(names[-1]) == address:
-                return give_back
-        give_back()
-        raise AssertionError(f"the engine gave {address} to nobody")
+        try:
+            for number in range(10):
+                names.append(f"{self.project}-squatter-{number}")
+                place = ("--name", names[-1], "--network", self.network())
+                engine.docker("run", "--detach", *place, image, "ork", "--p2p-host", "127.0.0.1")
+                if self.address(names[-1]) == address:
+                    return give_back
+            raise AssertionError(f"the engine gave {address} to nobody")
+        except BaseException:
+            give_back()
+            raise
 
     def peer(self, container: str) -> str:
         """The node that a container is, since it was started last."""
@@ -143,10 +145,11 @@ class Mesh:
 
     def end(self) -> None:
         """Removes everything, with what profiles have started."""
-        if self in _running:
-            _running.remove(self)
         profiles = ("--profile", "edge", "--profile", "monitoring")
         self.compose(*profiles, "down", "-v", "--remove-orphans", "-t", "10", deadline=180)
+        # Not before: what is left is tried again at the end.
+        if self in _running:
+            _running.remove(self)
 
 
 _running: list[Mesh] = []
@@ -171,5 +174,3 @@ def _end_all() -> None:
 
 
 atexit.register(_end_all)
-# What is asked to stop cleans up as well.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

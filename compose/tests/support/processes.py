@@ -1,5 +1,6 @@
 """Processes on loopback that a test starts, watches and ends."""
 
+import atexit
 import contextlib
 import os
 import re
@@ -40,6 +41,7 @@ class Process:
                 stdout=out, stderr=err, user=self.user, group=self.user,
                 extra_groups=None if self.user is None else [],
             )
+        _running.add(self)
 
     @property
     def pid(self) -> int:
@@ -76,6 +78,8 @@ class Process:
             self.child.kill()
             self.child.wait()
             raise
+        finally:
+            _running.discard(self)
 
     def kill(self) -> None:
         """As the kernel ends what uses too much memory."""
@@ -85,6 +89,18 @@ class Process:
         """Asks it to end, and insists after a while."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.stop(within_s=10)
+
+
+_running: set[Process] = set()
+
+
+def _end_all() -> None:
+    # unittest that is interrupted runs no cleanups.
+    for process in list(_running):
+        process.end()
+
+
+atexit.register(_end_all)
 
 
 def bookmesh() -> str:

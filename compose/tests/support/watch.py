@@ -75,8 +75,15 @@ class Watch:
         ports = {job: free_port() for job in PROGRAMS}
         self.url = f"http://127.0.0.1:{ports['prometheus']}"
         self.alertmanager_url = f"http://127.0.0.1:{ports['alertmanager']}"
-        env = {"PATH": os.environ["PATH"]}
         self.processes: list[Process] = []
+        try:
+            self._begin(targets, ports)
+        except BaseException:
+            self.end()
+            raise
+
+    def _begin(self, targets: dict[str, list[str]], ports: dict[str, int]) -> None:
+        directory, env = self.directory, {"PATH": os.environ["PATH"]}
         self.set_targets(targets)
         exporter_at = f"127.0.0.1:{ports['node-exporter']}"
         started = (
