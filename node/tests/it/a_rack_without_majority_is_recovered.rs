@@ -3,6 +3,7 @@
 //! there, and with new workers the rack is as it was.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use bookmesh_rpc::api::{ApiError, GetMember, MemberState, MemberStatus, RackId, RecoverRack};
 use bookmesh_rpc::mesh::{CallError, Context};
@@ -123,35 +124,15 @@ async fn a_recovery_that_is_cut_short_is_finished_and_never_undone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_were_given_up_never_lead_the_survivor_back() {
     let dir = tempfile::tempdir().unwrap();
-    let ork = mesh::ork(dir.path());
-    let start = |number: usize, at: &str| mesh::worker(&format!("worker-{number}"), dir.path(), at);
-    let survivor = start(0, &ork.p2p());
-    let lost = [start(1, &ork.p2p()), start(2, &ork.p2p())];
-    let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
-    let api = Api::new(gateway.http());
-    whole(&api, &[&survivor, &lost[0], &lost[1]]).await;
-    lost.into_iter().for_each(Process::kill);
-    let operator = mesh::handle(&survivor.p2p()).await;
-    let peer: PeerId = survivor.ready["peer"].parse().unwrap();
-    let recovered = recover_surely(&operator, peer).await;
+    let Recovered { ork, survivor, operator, peer, recovered, .. } = recovered(dir.path()).await;
     ork.kill();
 
     // Each start makes an election of theirs, until their term is later than the survivor's.
     let mut back = Vec::new();
     for _ in 0..TERMS {
         back.into_iter().for_each(Process::kill);
-        back = [1, 2].map(|number| start(number, &survivor.p2p())).into();
-        let peers: Vec<PeerId> = back.iter().map(|it| it.ready["peer"].parse().unwrap()).collect();
-        eventually("them to lead themselves, or to be seen through", || async {
-            for peer in &peers {
-                let back = status(&operator, *peer).await.ok()?;
-                if back.state == MemberState::Leader || recoveries(&back) > 0 {
-                    return Some(());
-                }
-            }
-            None
-        })
-        .await;
+        back = [1, 2].map(|number| start(dir.path(), number, &survivor.p2p())).into();
+        they_lead(&operator, &back).await;
     }
     eventually("the survivor to hear of it", || async {
         let leads = status(&operator, peer).await.ok()?.state == MemberState::Leader;
@@ -170,18 +151,9 @@ async fn those_who_were_given_up_never_lead_the_survivor_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_joined_since_never_follows_those_who_were_given_up() {
     let dir = tempfile::tempdir().unwrap();
-    let ork = mesh::ork(dir.path());
-    let start = |number: usize, at: &str| mesh::worker(&format!("worker-{number}"), dir.path(), at);
-    let survivor = start(0, &ork.p2p());
-    let lost = [start(1, &ork.p2p()), start(2, &ork.p2p())];
-    let gateway = mesh::gateway("gateway", dir.path(), &ork.p2p());
+    let Recovered { ork, survivor, gateway, operator, peer, .. } = recovered(dir.path()).await;
     let api = Api::new(gateway.http());
-    whole(&api, &[&survivor, &lost[0], &lost[1]]).await;
-    lost.into_iter().for_each(Process::kill);
-    let operator = mesh::handle(&survivor.p2p()).await;
-    let peer: PeerId = survivor.ready["peer"].parse().unwrap();
-    recover_surely(&operator, peer).await;
-    let joined = start(3, &ork.p2p());
+    let joined = start(dir.path(), 3, &ork.p2p());
     rack::agreement(&api, mesh::RACK, 2).await;
     add(&api, "Of the two").await;
     let newcomer: PeerId = joined.ready["peer"].parse().unwrap();
@@ -194,29 +166,20 @@ async fn who_joined_since_never_follows_those_who_were_given_up() {
     let mut back = Vec::new();
     for _ in 0..TERMS {
         back.into_iter().for_each(Process::kill);
-        let first = start(1, "127.0.0.1:1");
-        back = vec![start(2, &first.p2p()), first];
+        let first = start(dir.path(), 1, "127.0.0.1:1");
+        back = vec![start(dir.path(), 2, &first.p2p()), first];
         let there = mesh::handle(&back[1].p2p()).await;
-        eventually("them to lead themselves", || async {
-            for process in &back {
-                let peer = process.ready["peer"].parse().unwrap();
-                if status(&there, peer).await.is_ok_and(|it| it.state == MemberState::Leader) {
-                    return Some(());
-                }
-            }
-            None
-        })
-        .await;
+        they_lead(&there, &back).await;
         there.close().await;
     }
     let at = back[1].p2p();
-    let joined = start(3, &at);
+    let joined = start(dir.path(), 3, &at);
     eventually("it to see through them", || async {
         (joined.log().matches("not heeded").count() >= LOOKS).then_some(())
     })
     .await;
 
-    let _survivor = start(0, &at);
+    let _survivor = start(dir.path(), 0, &at);
     let there = mesh::handle(&at).await;
     let now = eventually("the two to have a leader", || async {
         let now = status(&there, newcomer).await.ok()?;
@@ -228,6 +191,50 @@ async fn who_joined_since_never_follows_those_who_were_given_up() {
     assert_eq!(what(&now), what(&before), "{}", joined.log());
     there.close().await;
     operator.close().await;
+}
+
+/// A mesh whose rack was recovered from one of three workers.
+struct Recovered {
+    ork: Process,
+    survivor: Process,
+    gateway: Process,
+    operator: Mesh,
+    /// The survivor's, and how it stood then.
+    peer: PeerId,
+    recovered: MemberStatus,
+}
+
+async fn recovered(dir: &Path) -> Recovered {
+    let ork = mesh::ork(dir);
+    let survivor = start(dir, 0, &ork.p2p());
+    let lost = [start(dir, 1, &ork.p2p()), start(dir, 2, &ork.p2p())];
+    let gateway = mesh::gateway("gateway", dir, &ork.p2p());
+    let api = Api::new(gateway.http());
+    whole(&api, &[&survivor, &lost[0], &lost[1]]).await;
+    lost.into_iter().for_each(Process::kill);
+    let operator = mesh::handle(&survivor.p2p()).await;
+    let peer: PeerId = survivor.ready["peer"].parse().unwrap();
+    let recovered = recover_surely(&operator, peer).await;
+    Recovered { ork, survivor, gateway, operator, peer, recovered }
+}
+
+fn start(dir: &Path, number: usize, at: &str) -> Process {
+    mesh::worker(&format!("worker-{number}"), dir, at)
+}
+
+/// Waits until one of those who were given up leads the others, or was told that it was.
+async fn they_lead(operator: &Mesh, given_up: &[Process]) {
+    eventually("them to lead themselves, or to be seen through", || async {
+        for process in given_up {
+            let peer = process.ready["peer"].parse().unwrap();
+            let back = status(operator, peer).await.ok()?;
+            if back.state == MemberState::Leader || recoveries(&back) > 0 {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
 }
 
 fn rack_id() -> RackId {
