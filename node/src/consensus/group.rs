@@ -92,7 +92,7 @@ impl<V: View> Group<V> {
     /// [`GroupError`].
     pub async fn open(config: GroupConfig) -> Result<Arc<Self>, GroupError> {
         let GroupConfig { mesh, name, store, member, aims } = config;
-        let log = LogStore::open(store.clone())?;
+        let log = LogStore::open(store.clone())?.resigning(member);
         let given_up = recovery::given_up(&store)?;
         let (shown, saver) = checkpoint::load::<V>(&store, &log).await?;
         let shared = SharedView::new(shown);

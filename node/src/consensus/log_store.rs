@@ -52,6 +52,8 @@ pub struct LogStore {
     last_term: Arc<AtomicU64>,
     /// As openraft said last.
     committed: Arc<AtomicU64>,
+    /// See [`LogStore::resigning`].
+    resigns: Option<MemberId>,
 }
 
 impl LogStore {
@@ -60,8 +62,13 @@ impl LogStore {
     /// # Errors
     /// When what stands beside the log can't be read.
     pub fn open(group: Group) -> Result<Self, LogError> {
-        let mut store =
-            Self { group, purged: None, last_term: Arc::default(), committed: Arc::default() };
+        let mut store = Self {
+            group,
+            purged: None,
+            last_term: Arc::default(),
+            committed: Arc::default(),
+            resigns: None,
+        };
         store.purged = store.get(MetaKey::Purged)?;
         Ok(store)
     }
@@ -139,6 +146,28 @@ impl LogStore {
     /// The term of the last entry; 0 while there is none, or openraft has not opened the log.
     pub fn last_term(&self) -> u64 {
         self.last_term.load(Ordering::Relaxed)
+    }
+
+    /// For a member that is opened: if it led when it ended, it leads no more, but for an election.
+    ///
+    /// openraft would go on leading in the same term, and answer reads as soon as its view shows
+    /// the first entry of that term and what was last noted as committed. That note is lazy: what
+    /// was acknowledged in between would not be read. A leader of a later term answers none before
+    /// its own first entry is committed, and with it all before it. Its vote stays its own, so that
+    /// nobody else gets one in that term.
+    pub fn resigning(mut self, member: MemberId) -> Self {
+        self.resigns = Some(member);
+        self
+    }
+
+    fn resigned(&self, vote: Vote<MemberId>) -> Vote<MemberId> {
+        let leader = *vote.leader_id();
+        match self.resigns {
+            Some(member) if vote.is_committed() && leader.voted_for() == Some(member) => {
+                Vote::new(leader.term, member)
+            }
+            _ => vote,
+        }
     }
 
     /// The last entry that is known to be committed, applied or not; 0 while none is.
@@ -240,7 +269,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<MemberId>>, StorageError<MemberId>> {
-        self.get(MetaKey::Vote).map_err(|error| voting(ErrorVerb::Read, &error))
+        let vote = self.get(MetaKey::Vote).map_err(|error| voting(ErrorVerb::Read, &error))?;
+        Ok(vote.map(|vote| self.resigned(vote)))
     }
 
     /// Not synced by itself: it only says how much a start may apply before it has heard from

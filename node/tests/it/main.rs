@@ -11,6 +11,7 @@ mod a_new_worker_is_filled_while_writers_go_on;
 mod a_paused_leader_never_serves_the_past;
 mod a_rack_is_of_one_kind;
 mod a_rack_of_three_outlives_any_one;
+mod a_rack_that_restarts_reads_what_it_acknowledged;
 mod a_rack_without_majority_is_recovered;
 mod a_request_is_followed_by_its_id;
 mod a_retired_rack_is_gone;

@@ -16,8 +16,8 @@ use crate::reliability::Backoff;
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The longest, so that a node that comes back is found within seconds.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How often a name is dialed whose node is connected.
-const ANOTHER: Duration = Duration::from_secs(20);
+/// How often a name is dialed whose node is connected: at first, and when it has been so for long.
+const ANOTHER: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(640));
 
 /// What dialing an address came to.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ struct Entry {
     last_error: Option<String>,
     /// For a name that was reached: the dial that may find another node behind it.
     another: Another,
+    looks: Backoff,
     /// It led to this node when it was dialed last.
     met_myself: bool,
 }
@@ -77,6 +78,7 @@ impl Bootstrap {
                 backoff: Backoff::new(SHORTEST, LONGEST),
                 last_error: None,
                 another: Another::After(now),
+                looks: Backoff::new(ANOTHER.0, ANOTHER.1),
                 met_myself: false,
             })
         };
@@ -92,7 +94,7 @@ impl Bootstrap {
             if entry.may_find_another(now) {
                 entry.another = match dial(&entry.addresses[entry.at]) {
                     Ok(Dialed::Now(connection)) => Another::Dialing(connection),
-                    Ok(Dialed::Already(_)) | Err(_) => Another::After(now + ANOTHER),
+                    Ok(Dialed::Already(_)) | Err(_) => Another::After(now + entry.looks.wait()),
                 };
                 continue;
             }
@@ -120,7 +122,8 @@ impl Bootstrap {
         }
         if let Some(entry) = self.dialed_as(connection) {
             entry.state = State::Reached(peer);
-            entry.another = Another::After(now + ANOTHER);
+            entry.looks.reset();
+            entry.another = Another::After(now + entry.looks.wait());
             entry.met_myself = false;
             entry.backoff.reset();
             entry.last_error = None;
@@ -134,7 +137,7 @@ impl Bootstrap {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.another == dialed) else {
             return false;
         };
-        entry.another = Another::After(now + ANOTHER);
+        entry.another = Another::After(now + entry.looks.wait());
         true
     }
 
@@ -295,12 +298,12 @@ mod tests {
             let mut dials = dialed(bootstrap, now);
             assert_eq!(dials.len(), 1, "others lead to one node: {dials:?}");
             assert!(dials[0].1.contains("ork"));
-            assert!(dialed(bootstrap, now + ANOTHER).is_empty(), "it is being dialed");
+            assert!(dialed(bootstrap, now + ANOTHER.1).is_empty(), "it is being dialed");
             dials.remove(0).0
         };
         assert!(dialed(&mut bootstrap, now).is_empty());
         for ending in 0..3 {
-            now += ANOTHER;
+            now += ANOTHER.1;
             let dial = again(&mut bootstrap, now);
             match ending {
                 0 => assert!(bootstrap.established(dial, PeerId::random(), now)),

@@ -12,7 +12,7 @@ use libp2p::{Multiaddr, PeerId as Libp2pId, identify, mdns};
 use super::behaviour::BehaviourEvent;
 use super::book::is_loopback;
 use super::questions::Question;
-use super::refusals::{is_myself_alone, why_not_reached, why_refused};
+use super::refusals::{is_gone, is_myself_alone, why_not_reached, why_refused};
 use super::{LAN_CANDIDATES, MAX_KEY_BYTES, SwarmTask};
 use crate::lock;
 use crate::peer::PeerId;
@@ -118,6 +118,11 @@ impl SwarmTask {
     fn refused(&mut self, from: &Multiaddr, error: &ListenError) {
         let why = why_refused(error);
         if why.contains(MYSELF) {
+            return;
+        }
+        if is_gone(&why) {
+            // Nobody was refused: of two connections to one node, the other end closes one.
+            tracing::debug!(%from, %why, "a connection ended before it was made");
             return;
         }
         self.metrics.refused();

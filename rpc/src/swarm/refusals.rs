@@ -82,6 +82,20 @@ pub(crate) fn why_refused(error: &ListenError) -> String {
     plain(&with_causes(error))
 }
 
+/// Whether the other end went away, rather than being refused by this one.
+pub(crate) fn is_gone(why: &str) -> bool {
+    !why.contains(REFUSED) && GONE.iter().any(|gone| why.contains(gone))
+}
+
+/// How transports say that the other end has closed or lost a connection.
+const GONE: [&str; 5] = [
+    "unexpected end of file",
+    "Broken pipe",
+    "Connection reset",
+    "connection lost",
+    "aborted by peer",
+];
+
 /// What comes before the causes, a line each, when a name led to several addresses.
 const SEVERAL: &str = "Multiple dial errors occurred:";
 
@@ -117,6 +131,13 @@ mod tests {
         assert_eq!(why, "/ip4/10.0.0.1/tcp/1: refused peer ab: no");
         let early = TransportError::Other(io::Error::other("Handshake failed: early end"));
         assert_eq!(why_refused(&ListenError::Transport(early)), "early end");
+    }
+
+    #[test]
+    fn who_goes_away_was_not_refused() {
+        assert!(is_gone("unexpected end of file") && is_gone("Broken pipe (os error 32)"));
+        assert!(!is_gone(&format!("{REFUSED} ab: no")), "the other end knows it, too, and closes");
+        assert!(!is_gone(&format!("{REFUSED} ab: Broken pipe")));
     }
 
     #[test]
