@@ -144,6 +144,11 @@ impl Rack {
         *self.verdict.write().unwrap_or_else(PoisonError::into_inner) = verdict;
     }
 
+    /// Whether a verdict is against what is here now.
+    pub(super) fn is_condemned_by(&self, verdict: Verdict) -> bool {
+        verdict.is_against(self.status().ok().and_then(|own| own.charter))
+    }
+
     /// Its data were wiped: nothing that was said of them holds any more.
     pub(super) fn begin_anew(&self) {
         self.judge(Verdict::Counts);

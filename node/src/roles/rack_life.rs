@@ -258,14 +258,11 @@ async fn tend(rack: &Rack) -> Unwell {
     loop {
         tokio::time::sleep(TEND).await;
         match rack.verdict() {
-            Verdict::Counts => {}
             Verdict::Retired => return Unwell::Retired,
-            verdict @ Verdict::Superseded(_) => {
-                let charter = rack.status().ok().and_then(|own| own.charter);
-                if verdict.is_against(charter) {
-                    return Unwell::Superseded;
-                }
+            verdict @ Verdict::Superseded(_) if rack.is_condemned_by(verdict) => {
+                return Unwell::Superseded;
             }
+            Verdict::Counts | Verdict::Superseded(_) => {}
         }
         if let Some(damage) = rack.take_damage() {
             return Unwell::Damaged(damage);
